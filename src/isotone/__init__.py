@@ -1,0 +1,18 @@
+"""Weight constraints, provably monotone networks, and detectors that additions cannot evade, for PyTorch."""
+
+from . import nn as nn
+from .constraints import Between as Between
+from .constraints import NonNegative as NonNegative
+from .constraints import NonPositive as NonPositive
+from .constraints import Sign as Sign
+from .constraints import constrain as constrain
+from .constraints import constraints_of as constraints_of
+from .constraints import project_ as project_
+from .constraints import remove_constraint as remove_constraint
+from .constraints import violations as violations
+from .threat import Threat as Threat
+from .verdict import Domain as Domain
+from .verdict import Verdict as Verdict
+from .verdict import Witness as Witness
+
+__version__ = "0.1.0"

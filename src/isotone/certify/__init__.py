@@ -1,0 +1,9 @@
+"""Prove that a PyTorch model is monotone, refute it with a pair of inputs, or say where the proof stopped.
+
+This room reads the exported graph of any model and knows none of our layers, so it can be trusted about ours.
+"""
+
+from ._capture import Place as Place
+from ._certificate import Certificate as Certificate
+from ._certify import certify as certify
+from .rules import RULES_VERSION as RULES_VERSION

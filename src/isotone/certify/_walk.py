@@ -1,0 +1,186 @@
+"""One walk over the graph: each node's fact from the facts of its operands, by the rule of its operator.
+
+- this loop names no operator;
+- whatever goes wrong, inside a rule or around it, costs knowledge and never truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import Node
+from torch.fx.node import map_arg
+
+from ._capture import Capture, is_assertion, is_fixed, name_of, run_node
+from ._facts import Fact, NotReal, Refused, Unknown, anything
+from .rules import DISCRETE, MOVERS, RULES, Site
+
+
+@dataclass(frozen=True)
+class Walked:
+    """The fact of every node, and what they rest on."""
+
+    facts: dict[Node, Any]
+    assumptions: tuple[str, ...]
+
+
+def walk(capture: Capture, inputs: list[Fact], dtype: torch.dtype) -> Walked:
+    """Facts of all nodes from facts of the inputs.
+
+    Args:
+        dtype: the coarsest floating type that the model computes in; it decides whether a jump is a rounding step.
+    """
+    facts: dict[Node, Any] = {**capture.constants, **dict(zip(capture.inputs, inputs, strict=True))}
+    assumptions: dict[str, None] = {}
+    for node in capture.nodes:
+        try:
+            with torch.no_grad():
+                facts[node] = _value(node, facts, Site(node, dtype, assumptions))
+        except Exception as fault:
+            facts[node] = Unknown(node, _sentence(node, fault))
+    return Walked(facts, tuple(assumptions))
+
+
+def _value(node: Node, facts: dict[Node, Any], site: Site) -> Any:
+    args: Any = map_arg(node.args, facts.__getitem__)
+    kwargs: Any = map_arg(node.kwargs, facts.__getitem__)
+    if is_assertion(node):
+        return None
+    if name_of(node.target) == "getitem" and isinstance(args[0], tuple | list):
+        return args[0][args[1]]
+    operands = list(_leaves((args, kwargs)))
+    if lost := next((a for a in operands if isinstance(a, Unknown)), None):
+        return lost
+    moving = [a for a in operands if isinstance(a, Fact)]
+    if not is_fixed(node) and not (moving and name_of(node.target) in RULES):
+        return Unknown(node, f"{name_of(node.target)}: its operands do not fix its result, or it is not PyTorch's own")
+    if not moving:
+        if name_of(node.target) not in MOVERS and any(
+            isinstance(a, Tensor) and a.is_floating_point() for a in operands
+        ):
+            site.assume("what the model computes from its parameters alone is taken as its own dtype rounds it")
+        return run_node(node, facts.__getitem__)
+    return _ruled(node, args, kwargs, moving, site)
+
+
+def _ruled(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], moving: list[Fact], site: Site) -> Any:
+    name = name_of(node.target)
+    still = not any(a.moves for a in moving)
+    rule = RULES.get(name)
+    if rule is None:
+        if still:
+            return _free(node, site)
+        return Unknown(node, f"isotone has no rule for {name}")
+    try:
+        args, kwargs = _in_order(node, _on_cpu(args), _on_cpu(kwargs))
+        result = rule(site, *args, **kwargs)
+        many = isinstance(result, tuple)
+        results: tuple[Any, ...] = result if isinstance(result, tuple) else (result,)
+        kinds = node.meta["val"] if many else (node.meta["val"],)
+        checked = tuple(_checked(name, r, kind, moving) for r, kind in zip(results, kinds, strict=True))
+        return checked if many else checked[0]
+    except Refused:
+        # Nothing moves, so the result is the same in both members of a pair, whatever it is.
+        if still and is_fixed(node):
+            return _free(node, site)
+        raise
+
+
+def _checked(name: str, result: Any, kind: Any, moving: list[Fact]) -> Any:
+    """The result with the dtype and shape that the trace gave it; integers must not wrap."""
+    if not isinstance(result, Fact):
+        return result
+    dtype = kind.dtype
+    if len(kind.shape) != result.lo.dim() or any(
+        isinstance(k, int) and k != r for k, r in zip(kind.shape, result.shape, strict=True)
+    ):
+        raise TypeError(f"the rule gave the shape {tuple(result.shape)}, the trace says {tuple(kind.shape)}")
+    if dtype.is_complex:
+        raise Refused("its result is complex")
+    if not dtype.is_floating_point and name not in DISCRETE | MOVERS:
+        if dtype is torch.bool:
+            raise Refused("it computes with truth values")
+        if any(m.dtype.is_floating_point for m in moving):
+            raise Refused("its result is rounded to whole numbers")
+        if not _fits(result, dtype):
+            raise Refused("whole numbers may wrap around here; a bounded domain would help")
+    if name in DISCRETE and dtype is not torch.bool and not dtype.is_floating_point and not _fits(result, dtype):
+        raise Refused("whole numbers may wrap around here; a bounded domain would help")
+    return result if result.dtype is dtype else replace(result, dtype=dtype)
+
+
+def _fits(x: Fact, dtype: torch.dtype) -> bool:
+    info = torch.iinfo(dtype)
+    # float(2**63 - 1) is 2**63, so the upper end is strict unless it is itself a float64.
+    top = x.hi <= info.max if float(info.max) == info.max else x.hi < float(info.max)
+    return bool(((x.lo >= info.min) & top).all())
+
+
+def _free(node: Node, site: Site) -> Any:
+    """What an operator makes of operands that do not move: one finite value, the same in both members of a pair."""
+    site.assume("what is computed from free inputs alone is finite")
+    kinds = node.meta["val"]
+    many = isinstance(kinds, tuple | list)
+    made = []
+    for kind in kinds if many else (kinds,):
+        if not isinstance(kind, Tensor) or kind.dtype.is_complex:
+            return Unknown(node, f"{name_of(node.target)} gives something that is no tensor of real numbers")
+        made.append(anything(tuple(_whole(k) for k in kind.shape), kind.dtype))
+    return tuple(made) if many else made[0]
+
+
+def _whole(size: Any) -> int:
+    """A traced size as a number; one that depends on data has none, and raises."""
+    return size if isinstance(size, int) else int(size.node.hint)
+
+
+def _in_order(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments as the schema orders them: only keyword-only ones stay keywords."""
+    args, kwargs = tuple(args), dict(kwargs)
+    if isinstance(node.target, torch._ops.OpOverload):
+        for argument in node.target._schema.arguments[len(args) :]:
+            if argument.kwarg_only:
+                continue
+            if argument.name in kwargs:
+                args += (kwargs.pop(argument.name),)
+            elif argument.has_default_value() and any(name in kwargs for name in _positional(node.target)):
+                args += (argument.default_value,)
+    return args, kwargs
+
+
+def _positional(target: Any) -> list[str]:
+    return [a.name for a in target._schema.arguments if not a.kwarg_only]
+
+
+def _on_cpu(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if isinstance(value, dict):
+        return {k: _on_cpu(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return (list if isinstance(value, list) else tuple)(_on_cpu(v) for v in value)
+    return value
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | tuple):
+        for v in value:
+            yield from _leaves(v)
+    elif isinstance(value, dict):
+        for v in value.values():
+            yield from _leaves(v)
+    elif isinstance(value, slice):
+        yield from _leaves((value.start, value.stop, value.step))
+    else:
+        yield value
+
+
+def _sentence(node: Node, fault: Exception) -> str:
+    name = name_of(node.target)
+    if isinstance(fault, Refused | NotReal):
+        return f"{name}: {fault}"
+    return f"isotone's rule for {name} does not cover this call ({type(fault).__name__})"

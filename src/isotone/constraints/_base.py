@@ -1,0 +1,29 @@
+"""What a constraint is: a set of weights that can say which of its members is nearest.
+
+- a frozen value without tensors: it can be compared, hashed, printed and sent to another process;
+- `project` is all that a new one has to say.
+"""
+
+from __future__ import annotations
+
+import abc
+
+from torch import Tensor
+
+
+class Constraint(abc.ABC):
+    """A closed set of weights. To vary a constraint, wrap it; do not subclass one."""
+
+    @abc.abstractmethod
+    def project(self, w: Tensor) -> Tensor:
+        """The nearest member of the set to `w`, of its shape, dtype and device.
+
+        A member comes back the same to the bit (only -0.0 becomes 0.0). NaN stays NaN: a weight that diverged is not
+        made to look well.
+        """
+
+    def violation(self, w: Tensor) -> Tensor:
+        """How far outside the worst entry is: a scalar in the dtype of `w`; 0 inside, NaN if `w` holds NaN."""
+        if w.numel() == 0:
+            return w.new_zeros(())
+        return (w - self.project(w)).abs().max()

@@ -1,0 +1,11 @@
+"""Files -> tensors: read rows, learn a vocabulary from the training rows, encode, split without leaks."""
+
+from ._encoder import Encoder as Encoder
+from ._examples import Examples as Examples
+from ._labels import labels_of as labels_of
+from ._programs import debian_programs as debian_programs
+from ._split import Split as Split
+from ._split import split as split
+from ._streams import Block as Block
+from ._tables import read_blocks as read_blocks
+from ._tables import read_table as read_table

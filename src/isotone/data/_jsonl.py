@@ -1,0 +1,154 @@
+"""JSON lines as blocks.
+
+- a line that is not one JSON object is a failure and does not stop the file;
+- an array of strings is a bag of names, and so is an object name -> count: those whose count is above 0;
+- no row changes how its neighbours are read: where a key holds another kind of value, a new block begins.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import BadInput, require
+from ._streams import BLOCK_SIZE, Block, Lines, check_columns, check_names, open_text, table_of
+
+Kind = Literal["a number", "text", "a list of names"]
+Row = dict[str, Any]
+
+
+def jsonl_blocks(path: Path, rows: int | None, columns: Iterable[str] | None) -> Iterator[Block]:
+    """Blocks of at most `rows` rows; `rows=None` is the whole file in one, and then a key must keep its kind."""
+    wanted = None if columns is None else list(dict.fromkeys(columns))
+    checked = False
+    first = 0
+    with open_text(path) as stream:
+        lines = Lines(stream)
+        source = iter(lines)
+        while chunk := list(_objects(source, lines, rows)):
+            seen = dict.fromkeys(key for row in chunk if isinstance(row, dict) for key in row)
+            if seen and not checked:
+                # Only once: later, a key that all rows of a chunk lack is the fault of those rows, not of the file.
+                if wanted is None:
+                    check_names(path, list(seen), None)
+                else:  # other keys of other rows are nobody's concern
+                    check_columns(str(path), wanted, list(seen))
+                checked = True
+            known = list(seen) if wanted is None else wanted
+            for run in _runs(path, chunk, known, whole=rows is None):
+                yield _block(first, run, known)
+                first += len(run)
+
+
+def _objects(source: Iterator[str], lines: Lines, rows: int | None) -> Iterator[Row | str]:
+    """The next lines as objects, or as the reason why not. Blank lines are no rows."""
+    end = math.inf if rows is None else lines.size + BLOCK_SIZE
+    filled = (line for line in source if lines.cut or line.strip())
+    for line in itertools.islice(filled, rows):
+        yield _object(line, lines)
+        if lines.size >= end:
+            return
+
+
+def _object(line: str, lines: Lines) -> Row | str:
+    if lines.cut:
+        lines.cut = False
+        return f"line {lines.number} is too long to be read"
+    try:
+        value = json.loads(line, object_pairs_hook=_unique)
+    except _KeyTwice as fault:
+        return f"line {lines.number} has the key {fault.args[0]!r} twice"
+    except (ValueError, RecursionError) as fault:
+        what = f"{fault.msg} at character {fault.colno}" if isinstance(fault, json.JSONDecodeError) else str(fault)
+        return f"line {lines.number} is not JSON ({what})"
+    if not isinstance(value, dict):
+        return f"line {lines.number} is not a JSON object"
+    return {key: _value(cell) for key, cell in value.items()}
+
+
+class _KeyTwice(Exception):
+    pass
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Row:
+    """Two values for one key: which is meant differs from reader to reader, and an attacker would choose."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        seen: set[str] = set()
+        raise _KeyTwice(next(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
+    return row
+
+
+def _value(cell: Any) -> Any:
+    """A number, a text, a list of names; anything else is None, and the encoder will miss it if it needs it."""
+    if isinstance(cell, dict):
+        numbers = all(isinstance(count, int | float) and not math.isnan(count) for count in cell.values())
+        return [name for name, count in cell.items() if count > 0] if numbers else None
+    if isinstance(cell, list):
+        return cell if all(isinstance(name, str) for name in cell) else None
+    return cell
+
+
+def _kind(cell: Any) -> Kind:
+    return "text" if isinstance(cell, str) else "a list of names" if isinstance(cell, list) else "a number"
+
+
+def _runs(path: Path, chunk: list[Row | str], known: Iterable[str], whole: bool) -> Iterator[list[Row | str]]:
+    """Consecutive rows in which every key holds one kind of value."""
+    names = frozenset(known)
+    run: list[Row | str] = []
+    kinds: dict[str, Kind] = {}
+    for place, row in enumerate(chunk):
+        new = {k: _kind(v) for k, v in row.items() if k in names and v is not None} if isinstance(row, dict) else {}
+        odd = next((key for key, kind in new.items() if kinds.get(key, kind) != kind), None)
+        if odd is not None:
+            if whole:
+                came = f"column {odd!r} holds {kinds[odd]} before row {place + 1}, and {new[odd]} there"
+                raise BadInput(str(path), came, "a column needs one kind of value")
+            yield run
+            run, kinds = [], {}
+        run.append(row)
+        kinds |= new
+    if run:
+        yield run
+
+
+def _block(first: int, run: list[Row | str], names: list[str]) -> Block:
+    failures = {place: row for place, row in enumerate(run) if isinstance(row, str)}
+    columns = {name: [None if isinstance(row, str) else row.get(name) for row in run] for name in names}
+    types = {name: _type(cells) for name, cells in columns.items()}
+    pa = require("pyarrow", "tables")
+    for name, cells in columns.items():
+        if types[name] == pa.float64():
+            columns[name] = [None if cell is None else _float(cell) for cell in cells]
+        elif types[name] == pa.int64():
+            columns[name] = [None if cell is None else int(cell) for cell in cells]
+    return Block(first, table_of(columns, types, len(run), failures), failures)
+
+
+def _type(cells: list[Any]) -> Any:
+    """The narrowest type for cells of one kind."""
+    pa = require("pyarrow", "tables")
+    filled = [cell for cell in cells if cell is not None]
+    if not filled:
+        return pa.null()
+    if isinstance(filled[0], str):
+        return pa.string()
+    if isinstance(filled[0], list):
+        return pa.list_(pa.string())
+    if all(isinstance(cell, bool) for cell in filled):
+        return pa.bool_()
+    whole = all(isinstance(cell, int) and -(2**63) <= cell < 2**63 for cell in filled)
+    return pa.int64() if whole else pa.float64()
+
+
+def _float(number: float) -> float:
+    """JSON has integers beyond any float; those are as infinite as 1e999 is."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf

@@ -1,0 +1,154 @@
+"""Training, validation and test rows, so that nothing learnt from one is met again in another.
+
+- a group stands on one side; so does a feature vector;
+- which side depends on the seed and the names of the groups, not on the order of the rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import BadInput
+
+PARTS = ("train", "validation", "test")
+FEWEST = 2  # of each class in each part
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which rows are on which side.
+
+    Args:
+        train, validation, test: row numbers from 0, int64, ascending.
+        dropped: how many rows are on no side, since their feature vector is on an earlier one.
+    """
+
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    test: NDArray[np.int64]
+    dropped: int
+
+
+def split(
+    y: ArrayLike,
+    groups: ArrayLike | None = None,
+    fractions: Sequence[float] = (0.6, 0.2, 0.2),
+    seed: int = 0,
+    vectors: ArrayLike | None = None,
+) -> Split:
+    """Three sides with near the wanted share of each class, as far as the groups allow.
+
+    The groups go, in the order of a hash of seed and name, each to the side where they bring the shares of both classes
+    nearest to `fractions` in least squares.
+
+    Args:
+        y: shape (rows,), labels 0 and 1.
+        groups: shape (rows,), strings or integers; rows of one group stay together. Default: rows with one feature
+            vector are a group; without `vectors`, each row is one, known by its number.
+        fractions: shares of train, validation and test, positive, with sum 1.
+        seed: another seed, another split.
+        vectors: shape (rows,), `Examples.vector_hashes()`. Rows of a later side whose vector is on an earlier side are
+            dropped: test rows that were trained on would measure memory.
+
+    Returns:
+        `Split`. The same input gives the same split, on every machine and in every order of the rows.
+
+    Raises:
+        BadInput: other labels, lengths or fractions, a missing group, or fewer than 2 rows of a class on some side.
+
+    Cost: O(rows + groups log groups).
+
+    >>> parts = split([0, 1] * 50)
+    >>> len(parts.train), len(parts.validation), len(parts.test), parts.dropped
+    (60, 20, 20, 0)
+    """
+    labels = _labels(y)
+    shares = _shares(fractions)
+    hashes = None if vectors is None else _aligned("vectors", np.asarray(vectors), len(labels))
+    if groups is not None:
+        names = _groups(_aligned("groups", np.asarray(groups), len(labels)))
+    else:
+        names = np.arange(len(labels)) if hashes is None else hashes
+    unique, group = np.unique(names, return_inverse=True)
+    side = _sides(unique, group, labels, shares, seed)[group]
+    dropped = np.zeros(len(labels), dtype=np.bool_)
+    if hashes is not None:
+        _, vector = np.unique(hashes, return_inverse=True)
+        earliest = np.full(len(labels), len(PARTS))
+        np.minimum.at(earliest, vector, side)
+        dropped = side > earliest[vector]
+    train, validation, test = (np.flatnonzero((side == place) & ~dropped) for place in range(len(PARTS)))
+    _check_parts([train, validation, test], labels, len(unique), int(dropped.sum()))
+    return Split(train, validation, test, int(dropped.sum()))
+
+
+def _sides(
+    unique: NDArray[Any], group: NDArray[np.int64], labels: NDArray[np.int64], shares: list[float], seed: int
+) -> NDArray[np.int64]:
+    """The side of each group."""
+    totals = [max(1, int((labels == c).sum())) for c in (0, 1)]
+    weights = [(np.bincount(group[labels == c], minlength=len(unique)) / totals[c]).tolist() for c in (0, 1)]
+    names = [str(name) for name in unique.tolist()]
+    order = sorted(range(len(names)), key=lambda g: (_hash(seed, names[g]), names[g]))
+    lacking = [[share, share] for share in shares]  # what each side still lacks of each class, as a share of the class
+    sides = np.empty(len(unique), dtype=np.int64)
+    for g in order:
+        zeros, ones = weights[0][g], weights[1][g]
+        # sum (lacking - w)^2 = sum lacking^2 - 2 w lacking + w^2: the side with the largest w . lacking gains most.
+        side = max(range(len(PARTS)), key=lambda s: zeros * lacking[s][0] + ones * lacking[s][1])
+        lacking[side][0] -= zeros
+        lacking[side][1] -= ones
+        sides[g] = side
+    return sides
+
+
+def _hash(seed: int, name: str) -> bytes:
+    return hashlib.blake2b(f"{seed}\0{name}".encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+def _labels(y: ArrayLike) -> NDArray[np.int64]:
+    labels = np.asarray(y)
+    if labels.ndim != 1 or not np.isin(labels, (0, 1)).all():
+        raise BadInput("y", f"shape {labels.shape}, {labels.dtype} came", "one label a row, 0 or 1, would be right")
+    return labels.astype(np.int64)
+
+
+def _shares(fractions: Sequence[float]) -> list[float]:
+    shares = [float(f) for f in fractions]
+    if not (len(shares) == len(PARTS) and all(f > 0 for f in shares) and abs(sum(shares) - 1) < 1e-9):
+        raise BadInput("fractions", f"{shares} came", "three positive shares (train, validation, test) with sum 1")
+    return shares
+
+
+def _aligned(where: str, values: NDArray[Any], rows: int) -> NDArray[Any]:
+    if values.shape != (rows,):
+        raise BadInput(where, f"shape {values.shape} came", f"one for each of the {rows} rows would be right")
+    return values
+
+
+def _groups(names: NDArray[Any]) -> NDArray[Any]:
+    """The names of the groups; rows without one would all be taken for one group."""
+    for row, name in enumerate(names.tolist()):
+        if name is None or name == "" or name != name:  # noqa: PLR0124 - NaN
+            raise BadInput(
+                f"groups, row {row + 1}", "its group is missing", "every row needs one", "Name it, or drop the row."
+            )
+    return names.astype(str) if names.dtype == object else names
+
+
+def _check_parts(parts: list[NDArray[np.int64]], labels: NDArray[np.int64], groups: int, dropped: int) -> None:
+    counts = [(int((labels[p] == 1).sum()), int((labels[p] == 0).sum())) for p in parts]
+    if min(map(min, counts)) < FEWEST:
+        came = ", ".join(
+            f"{part} got {ones} positives and {zeros} negatives"
+            for part, (ones, zeros) in zip(PARTS, counts, strict=True)
+        )
+        came += f", from {groups} groups" + (f", with {dropped} repeated rows dropped" if dropped else "")
+        then = "Bring more rows, use finer groups, give the small side a larger share, or try another seed."
+        raise BadInput("split", came, f"each side needs {FEWEST} of each", then)

@@ -1,0 +1,141 @@
+"""Clean and attacked figures of a detector, and what may be said with so many rows.
+
+- the threshold is chosen on validation negatives and frozen; every detection stands beside the false-alarm rate that
+  the test rows really show, with its interval;
+- a rate that the negatives are too few to support is refused;
+- knows scores and labels, not models.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import BadInput, require
+
+BUDGETS: tuple[int | None, ...] = (0, 1, 2, 5, 10, 25, 50, None)
+CONFIDENCE = 0.95
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A rate and its interval: `count` of `of`."""
+
+    rate: float
+    low: float
+    high: float
+    count: int
+    of: int
+
+
+def clopper_pearson(count: int, of: int, confidence: float = CONFIDENCE) -> Interval:
+    """The exact two-sided interval of a rate (Clopper and Pearson, Biometrika 26, 1934).
+
+    Raises:
+        BadInput: no trials, or more events than trials.
+
+    >>> found = clopper_pearson(0, 299)
+    >>> round(found.high, 4)
+    0.0123
+    """
+    if not 0 <= count <= of or of == 0:
+        raise BadInput(
+            "interval", f"{count} of {of} came", "a count between 0 and a positive number of rows would be right"
+        )
+    beta = require("scipy.stats", "tables").beta
+    tail = (1 - confidence) / 2
+    low = 0.0 if count == 0 else float(beta.ppf(tail, count, of - count + 1))
+    high = 1.0 if count == of else float(beta.ppf(1 - tail, count + 1, of - count))
+    return Interval(count / of, low, high, count, of)
+
+
+def negatives_needed(rate: float, confidence: float = CONFIDENCE) -> int:
+    """Fewest negatives that can support a false-alarm rate: with none of them alarmed, the one-sided bound meets it.
+
+    >>> negatives_needed(0.01), negatives_needed(0.001)
+    (299, 2995)
+    """
+    return math.ceil(math.log(1 - confidence) / math.log1p(-rate))
+
+
+def require_support(rate: float, negatives: int, where: str) -> None:
+    """Refuse a false-alarm rate that so few negatives cannot support.
+
+    Raises:
+        BadInput: too few, or a rate outside (0, 1).
+    """
+    if not 0 < rate < 1:
+        raise BadInput("false-alarm rate", f"{rate} came", "a share between 0 and 1 would be right, such as 0.01")
+    needed = negatives_needed(rate)
+    if negatives < needed:
+        raise BadInput(
+            f"false-alarm rate {rate:.2%}",
+            f"{where} has {negatives} negatives",
+            f"at least {needed} are needed to support it with {CONFIDENCE:.0%} confidence",
+            "Allow a higher rate, or bring more benign rows.",
+        )
+
+
+def threshold_at(negative_scores: Scores, rate: float) -> float:
+    """The lowest threshold above which no more than this share of the negatives scores; alarm means score > threshold.
+
+    >>> threshold_at(np.arange(1000.0), 0.01)
+    989.0
+    """
+    ordered = np.sort(negative_scores)
+    return float(ordered[len(ordered) - 1 - int(rate * len(ordered))])
+
+
+def detection(scores: Scores, labels: NDArray[np.int64], threshold: float) -> float:
+    """Share of positives above the threshold."""
+    return float((scores[labels == 1] > threshold).mean())
+
+
+def false_alarms(scores: Scores, labels: NDArray[np.int64], threshold: float) -> Interval:
+    """The realised false-alarm rate of some rows, with its interval."""
+    alarms = scores[labels == 0] > threshold
+    return clopper_pearson(int(alarms.sum()), len(alarms))
+
+
+def auc(scores: Scores, labels: NDArray[np.int64]) -> float:
+    """Area under the ROC curve."""
+    return float(require("sklearn.metrics", "tables").roc_auc_score(labels, scores))
+
+
+def partial_auc(scores: Scores, labels: NDArray[np.int64], most: float = 0.05) -> float:
+    """Standardised area under the ROC curve up to a false-alarm rate (McClish 1989): 0.5 by chance, 1 at best."""
+    return float(require("sklearn.metrics", "tables").roc_auc_score(labels, scores, max_fpr=most))
+
+
+def roc(scores: Scores, labels: NDArray[np.int64], points: int = 200) -> dict[str, list[float]]:
+    """The ROC curve, thinned to so many points that lie evenly on a logarithmic axis of false alarms."""
+    false_alarm, detected, _ = require("sklearn.metrics", "tables").roc_curve(labels, scores, drop_intermediate=False)
+    negatives = int((labels == 0).sum())
+    at = np.geomspace(1 / negatives, 1.0, points)
+    # On the step curve: the best detection with at most this share of false alarms.
+    best = [float(detected[false_alarm <= rate + 1e-12].max()) for rate in at]
+    return {"false_alarm_rate": [float(rate) for rate in at], "detection": best}
+
+
+def spread(values: Sequence[float | None]) -> dict[str, Any] | None:
+    """Mean, lowest, highest and each value over seeds; None if a seed has none.
+
+    >>> spread([0.5, 1.0])
+    {'mean': 0.75, 'low': 0.5, 'high': 1.0, 'by_seed': [0.5, 1.0]}
+    """
+    known = [value for value in values if value is not None]
+    if len(known) < len(values) or not known:
+        return None
+    return {"mean": float(np.mean(known)), "low": min(known), "high": max(known), "by_seed": list(known)}
+
+
+def as_facts(interval: Interval) -> dict[str, Any]:
+    """For the report."""
+    return asdict(interval)

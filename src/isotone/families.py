@@ -1,0 +1,308 @@
+"""Kinds of detectors that are compared: networks and boosters, monotone or not, each with the settings that are tried.
+
+- every family is tuned with the same number of settings, on validation rows, for clean quality only;
+- a fitted one is a `Scorer`: it scores rows, and tells an attack how it can be asked;
+- adding a family is one class here.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .attack import BlackBox, Moves, Victim
+from .data import Examples
+from .errors import require
+from .evaluation import Scores, partial_auc
+from .nn import Bag, MonotoneNetwork, quantile_knots
+from .training import SELECTION_RATE, Recipe, Rows, Watch, logits_of, train
+
+SAMPLE_ROWS = 16
+CENTRING_ROWS = 512
+# Largest block of (rows, names, width) floats at once: 64 MB.
+BLOCK_VALUES = 2**24
+
+Setting = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a family may learn from.
+
+    Args:
+        training, validation: rows; validation rows choose settings and when to stop, nothing else.
+        directions: one per feature, names first.
+    """
+
+    training: Rows
+    validation: Rows
+    directions: tuple[int, ...]
+
+
+class Scorer(Protocol):
+    """A fitted detector."""
+
+    def logits(self, examples: Examples) -> Scores:
+        """Shape (rows,): higher is worse."""
+        ...
+
+    def victim(self, moves: Moves, sample: NDArray[np.float32]) -> Victim:
+        """How an attack may ask it; `sample`: some detected rows, dense."""
+        ...
+
+
+class Family(Protocol):
+    """A kind of detector."""
+
+    name: str
+    monotone: bool
+    settings: tuple[Setting, ...]
+
+    def fit(self, material: Material, setting: Setting, seed: int, watch: Watch | None = None) -> Scorer:
+        """A fitted detector."""
+        ...
+
+
+@dataclass(frozen=True)
+class NetworkScorer:
+    """A network that scores."""
+
+    network: MonotoneNetwork
+
+    def logits(self, examples: Examples) -> Scores:
+        """Shape (rows,)."""
+        return logits_of(self.network, examples)
+
+    def victim(self, moves: Moves, sample: NDArray[np.float32]) -> Victim:
+        """A victim that knows the exact effect of every single addition."""
+        return NetworkVictim(self.network)
+
+
+@dataclass(frozen=True)
+class NetworkVictim:
+    """The exact change of the logit under every move: a gradient is blind where a maximum has another winner."""
+
+    network: MonotoneNetwork
+
+    @torch.no_grad()
+    def score(self, x: Tensor) -> Tensor:
+        """Shape (n, d) to (n,)."""
+        names = self.network.names
+        return self.network(Bag.of(x[:, :names]) if names else None, x[:, names:])  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def preference(self, x: Tensor, moves: Moves) -> Tensor:
+        """Shape (n, d)."""
+        distinct = len(x) - _repeats_at_end(x)
+        found = torch.zeros_like(x)
+        size = max(1, BLOCK_VALUES // max(1, x.shape[1] * len(self.network.bias)))
+        for start in range(0, distinct, size):
+            found[start : start + size] = self._changes(x[start : start + size], moves)
+        found[distinct:] = found[distinct - 1]
+        return found
+
+    def _changes(self, x: Tensor, moves: Moves) -> Tensor:
+        names = self.network.names
+        now = self.score(x)[:, None]
+        parts = [self.network.with_each(Bag.of(x[:, :names]), x[:, names:]) - now] if names else []
+        for number in range(names, x.shape[1]):
+            moved = x.clone()
+            moved[:, number] = moves.target[number]
+            parts.append(self.score(moved)[:, None] - now)
+        return torch.cat(parts, dim=1)
+
+
+def _repeats_at_end(x: Tensor) -> int:
+    """How many rows at the end repeat the last one before them: blocks are filled up that way."""
+    same = (x == x[-1]).all(dim=1).flip(0)
+    run = len(same) if bool(same.all()) else int((~same).nonzero()[0])
+    return max(0, run - 1)
+
+
+# Settings tried for every network. "max" against "sum" matters most; the rest is how hard it is held back.
+NETWORK_SETTINGS: tuple[Setting, ...] = (
+    {"pool": "max"},
+    {"pool": "max", "weight_decay": 1.0},
+    {"pool": "max", "name_dropout": 0.2},
+    {"pool": "max", "learning_rate": 3e-3},
+    {"pool": "sum"},
+    {"pool": "sum", "weight_decay": 1.0, "learning_rate": 3e-3},
+)
+
+BOOSTER_SETTINGS: tuple[Setting, ...] = (
+    {"num_leaves": 15, "min_child_samples": 5},
+    {"num_leaves": 15, "min_child_samples": 20},
+    {"num_leaves": 31, "min_child_samples": 5},
+    {"num_leaves": 31, "min_child_samples": 5, "colsample_bytree": 0.3},
+    {"num_leaves": 63, "min_child_samples": 3},
+    {"num_leaves": 31, "min_child_samples": 10, "learning_rate": 0.1},
+)
+
+
+@dataclass(frozen=True)
+class NetworkFamily:
+    """`MonotoneNetwork`, or its unconstrained twin."""
+
+    monotone: bool = True
+    recipe: Recipe = field(default_factory=Recipe)
+    hidden: tuple[int, ...] = (64, 32)
+    settings: tuple[Setting, ...] = NETWORK_SETTINGS
+
+    @property
+    def name(self) -> str:
+        """Its name in tables."""
+        return "monotone network" if self.monotone else "unconstrained network"
+
+    def start(self, material: Material, setting: Setting, seed: int) -> MonotoneNetwork:
+        """A network before training, centred on training rows."""
+        training = material.training
+        torch.manual_seed(seed)
+        columns = torch.from_numpy(training.examples.columns)
+        network = MonotoneNetwork(
+            names=training.examples.names.shape[1],
+            knots=[quantile_knots(column) for column in columns.T],
+            hidden=self.hidden,
+            directions=material.directions,
+            monotone=self.monotone,
+            **{key: value for key, value in setting.items() if key in ("pool", "dropout", "name_dropout")},
+        )
+        some = np.sort(np.random.default_rng(seed).permutation(len(training))[:CENTRING_ROWS])
+        network.centre_(*training.batch(some), prior=float(training.labels.mean()))
+        return network
+
+    def fit(
+        self, material: Material, setting: Setting, seed: int, watch: Watch | None = None, checkpoint: Any = None
+    ) -> NetworkScorer:
+        """Trained; the best epoch by validation."""
+        network = self.start(material, setting, seed)
+        ours = ("learning_rate", "weight_decay", "positive_weight")
+        recipe = replace(self.recipe, seed=seed, **{key: value for key, value in setting.items() if key in ours})
+        train(network, material.training, material.validation, recipe, watch=watch, checkpoint=checkpoint)
+        return NetworkScorer(network)
+
+
+@dataclass(frozen=True)
+class BoosterFamily:
+    """LightGBM, with or without its monotone constraints."""
+
+    monotone: bool = True
+    trees: int = 300
+    stops: tuple[int, ...] = (50, 100, 150, 200, 250, 300)
+    threads: int = 0
+    settings: tuple[Setting, ...] = BOOSTER_SETTINGS
+
+    @property
+    def name(self) -> str:
+        """Its name in tables."""
+        return "monotone LightGBM" if self.monotone else "unconstrained LightGBM"
+
+    def fit(self, material: Material, setting: Setting, seed: int, watch: Watch | None = None) -> BoosterScorer:
+        """Trained; the best number of trees by validation."""
+        lightgbm = require("lightgbm", "demo")
+        parameters = {
+            "objective": "binary",
+            "learning_rate": 0.05,
+            "colsample_bytree": 0.5,
+            "seed": seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": self.threads,
+            "verbose": -1,
+            **setting,
+        }
+        if self.monotone:
+            parameters["monotone_constraints"] = list(material.directions)
+        data = lightgbm.Dataset(material.training.examples.matrix(), material.training.labels)
+        booster = lightgbm.train(parameters, data, num_boost_round=self.trees)
+        checks, labels = material.validation.examples.matrix(), material.validation.labels
+        scores = {
+            stop: partial_auc(booster.predict(checks, raw_score=True, num_iteration=stop), labels, SELECTION_RATE)
+            for stop in self.stops
+        }
+        best = max(scores, key=lambda stop: scores[stop])
+        if watch is not None:
+            watch(self.trees - 1, self.trees, {"selection": scores[best]})
+        return BoosterScorer(booster, best)
+
+
+@dataclass(frozen=True)
+class BoosterScorer:
+    """A booster that scores, with so many of its trees."""
+
+    booster: Any
+    trees: int
+
+    def logits(self, examples: Examples) -> Scores:
+        """Shape (rows,)."""
+        return self._predict(examples.matrix())
+
+    def victim(self, moves: Moves, sample: NDArray[np.float32]) -> Victim:
+        """Asked as a black box, about the features that its trees look at."""
+        return _TreeVictim(self, moves, sample)
+
+    @cached_property
+    def used(self) -> NDArray[np.int64]:
+        """Features that occur in a split; no other can change a score."""
+        return np.flatnonzero(self.booster.feature_importance("split", iteration=self.trees))
+
+    def dense(self, x: NDArray[np.float32]) -> Scores:
+        """Scores of dense rows over all features."""
+        sparse = require("scipy.sparse", "tables")
+        narrow = sparse.csr_matrix(x[:, self.used])
+        wide = sparse.csr_matrix((narrow.data, self.used[narrow.indices], narrow.indptr), shape=x.shape)
+        return self._predict(wide)
+
+    def _predict(self, matrix: Any) -> Scores:
+        return np.asarray(self.booster.predict(matrix, raw_score=True, num_iteration=self.trees), dtype=np.float64)
+
+
+class _TreeVictim:
+    def __init__(self, scorer: BoosterScorer, moves: Moves, sample: NDArray[np.float32]) -> None:
+        self._used = torch.from_numpy(scorer.used.astype(np.int64))
+        self._all = BlackBox(scorer.dense, sample)
+        self._narrow_moves = Moves(moves.addable[self._used], moves.target[self._used], moves.directions[self._used])
+
+        def narrow(x: NDArray[np.float32]) -> Scores:
+            wide = np.zeros((len(x), moves.features), dtype=np.float32)
+            wide[:, scorer.used] = x
+            return scorer.dense(wide)
+
+        self._narrow = BlackBox(narrow, sample[:, scorer.used])
+
+    def score(self, x: Tensor) -> Tensor:
+        return self._all.score(x)
+
+    def preference(self, x: Tensor, moves: Moves) -> Tensor:
+        found = torch.zeros_like(x)
+        found[:, self._used] = self._narrow.preference(x[:, self._used], self._narrow_moves)
+        return found
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The setting of a family that was best on validation rows, and how good each was."""
+
+    family: Family
+    setting: Setting
+    scores: tuple[float, ...]
+
+
+def tune(
+    family: Family, material: Material, seed: int = 0, watch: Callable[[int, int, float], object] | None = None
+) -> Tuned:
+    """Try each setting once; the best partial AUC on the validation rows wins (clean quality, nothing else)."""
+    scores = []
+    for done, setting in enumerate(family.settings):
+        logits = family.fit(material, setting, seed).logits(material.validation.examples)
+        scores.append(partial_auc(logits, material.validation.labels, SELECTION_RATE))
+        if watch is not None:
+            watch(done + 1, len(family.settings), max(scores))
+    return Tuned(family, copy.copy(family.settings[int(np.argmax(scores))]), tuple(scores))

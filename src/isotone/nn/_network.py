@@ -1,0 +1,192 @@
+"""One logit from a set of names and a row of numbers: the network that detectors are made of.
+
+    names   -> largest or sum of their rows --+
+                                              +--> monotone layers --> logit
+    numbers -> ramps -> monotone linear ------+
+
+- what is added to the names, or raised in an increasing number, never lowers the logit;
+- a free feature enters the first layer with weights of any sign; all that follows rises with that layer;
+- `monotone=False` gives the unconstrained twin: the same shape, all weights free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..directions import FREE, INCREASING, Directions, as_directions
+from ._dense import MonotoneLinear, trunk
+from ._names import Bag, NameMax, NameSum
+from ._ramps import Ramps
+
+Pool = Literal["max", "sum"]
+
+
+class MonotoneNetwork(nn.Module):
+    """A monotone scorer of sets of names and rows of numbers; one raw logit, for `BCEWithLogitsLoss`.
+
+    Args:
+        names: size of the vocabulary; 0 for none.
+        knots: for each number its knots (`quantile_knots`); () for none.
+        hidden: width of each hidden layer; () for a linear scorer.
+        directions: one for all features, or one per feature: names first, then numbers.
+        pool: how the rows of a set's names become one: "max" or "sum". Names of direction -1 or 0 are (also) summed.
+        dropout: share of hidden units silenced in training.
+        name_dropout: share of present names left out in training.
+        monotone: False for the unconstrained twin.
+
+    Shapes: names as a `Bag` of sets, numbers (rows, numbers) -> logits (rows,). `arguments` holds what it was made
+    with, in plain JSON: `MonotoneNetwork(**net.arguments)` makes another.
+
+    >>> net = isotone.nn.MonotoneNetwork(names=5, hidden=(8,))
+    >>> one, two = torch.eye(5)[0], torch.eye(5)[0] + torch.eye(5)[3]  # a set, and the same with a name added
+    >>> logits = net(isotone.nn.Bag.of(torch.stack([one, two])))
+    >>> bool(logits[1] >= logits[0])
+    True
+    """
+
+    def __init__(
+        self,
+        names: int = 0,
+        knots: Sequence[Tensor] = (),
+        hidden: Sequence[int] = (64, 32),
+        directions: Directions = +1,
+        *,
+        pool: Pool = "max",
+        dropout: float = 0.0,
+        name_dropout: float = 0.0,
+        monotone: bool = True,
+    ) -> None:
+        super().__init__()
+        if not names and not len(knots):
+            raise ValueError("MonotoneNetwork: it needs names, or numbers with their knots.")
+        self.names = names
+        self.arguments: dict[str, Any] = {
+            "names": names,
+            "knots": [torch.as_tensor(k).tolist() for k in knots],
+            "hidden": list(hidden),
+            "directions": list(as_directions(directions, names + len(knots))),
+            "pool": pool,
+            "dropout": dropout,
+            "name_dropout": name_dropout,
+            "monotone": monotone,
+        }
+        found = as_directions(directions, names + len(knots)) if monotone else (FREE,) * (names + len(knots))
+        width = hidden[0] if hidden else 1
+        self.name_dropout = name_dropout
+        self.name_max = self.name_sum = self.ramps = self.from_numbers = None
+        if names:
+            of_names = found[:names]
+            if pool == "max":
+                self.name_max = NameMax(names, width, of_names, constrained=monotone)
+            if pool == "sum" or (monotone and set(of_names) != {INCREASING}):
+                self.name_sum = NameSum(names, width, of_names)
+        if len(knots):
+            self.ramps = Ramps(knots)
+            of_components = [found[names + int(i)] for i in self.ramps.owner]
+            self.from_numbers = MonotoneLinear(self.ramps.out_features, width, of_components, bias=False)
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.trunk = nn.Sequential(*trunk((*hidden, 1), monotone=monotone, dropout=dropout) if hidden else ())
+
+    def forward(self, names: Bag | None = None, numbers: Tensor | None = None) -> Tensor:
+        """The logits."""
+        if names is not None and self.training and self.name_dropout:
+            names = names.without(self.name_dropout)
+        pools = () if names is None else [pool(names) for pool in (self.name_max, self.name_sum) if pool is not None]
+        return self._score(self._first(pools, numbers))
+
+    def _first(self, pools: Sequence[Tensor], numbers: Tensor | None) -> Tensor:
+        total: Tensor = self.bias
+        for pooled in pools:
+            total = total + pooled
+        if self.from_numbers is not None and self.ramps is not None and numbers is not None:
+            total = total + self.from_numbers(self.ramps(numbers))
+        return total  # (rows, width)
+
+    def _score(self, first: Tensor) -> Tensor:
+        return self.trunk(first).squeeze(-1)  # type: ignore[no-any-return]
+
+    def padded(self) -> nn.Module:
+        """The same function of sets padded to one size: ids (rows, n), presences (rows, n) in [0, 1], numbers.
+
+        Growing sets become inputs of a fixed shape, which is what `certify` can speak about: a name is added by raising
+        its presence. An absent entry (presence 0) leaves the logit as it is without the entry.
+
+        >>> net = isotone.nn.MonotoneNetwork(names=5, hidden=(8,))
+        >>> ids, presence = torch.tensor([[2, 4, 0]]), torch.tensor([[1.0, 1.0, 0.0]])
+        >>> torch.allclose(net.padded()(ids, presence), net(isotone.nn.Bag(torch.tensor([2, 4]), torch.tensor([0]))))
+        True
+        """
+        return _Padded(self)
+
+    @torch.no_grad()
+    def with_each(self, names: Bag, numbers: Tensor | None = None) -> Tensor:
+        """The logits with one more name, for every name of the vocabulary: shape (rows, names). Exact, in eval mode.
+
+        Cost: rows x names passes through the trunk; hand over few rows at a time.
+        """
+        others = self._first([] if self.name_sum is None else [self.name_sum(names)], numbers)
+        first = others.expand(len(names.offsets), -1)[:, None, :]
+        if self.name_max is not None:
+            first = first + self.name_max.with_each(self.name_max(names))
+        if self.name_sum is not None:
+            vocabulary = torch.arange(len(self.name_sum.weight), device=self.bias.device)
+            single = self.name_sum(Bag(vocabulary, vocabulary))  # one set per name
+            # A name that is present already adds nothing.
+            owner = (
+                torch.bucketize(torch.arange(len(names.ids), device=self.bias.device), names.offsets, right=True) - 1
+            )
+            absent = torch.ones(len(names.offsets), len(vocabulary), device=self.bias.device)
+            absent[owner, names.ids] = 0.0
+            first = first + absent[:, :, None] * single
+        return self._score(first)
+
+    @torch.no_grad()
+    def centre_(self, names: Bag | None, numbers: Tensor | None, prior: float = 0.5) -> None:
+        """Start on real rows: each layer's outputs around 0 and of unit size at most, the logits at the prior.
+
+        Weights of one sign push every sum the same way, the more the more inputs there are: without this the first
+        logits are all far on one side ("everything above 50 %"). The means are taken out by the biases, which are free;
+        scaling by a positive factor keeps every sign. In the manner of Mishkin and Matas 2016 (arXiv 1511.06422).
+
+        Args:
+            names, numbers: some hundred training rows, as for `forward`.
+            prior: share of positives among the rows.
+        """
+        was_training = self.training
+        self.eval()
+        pools = () if names is None else [pool(names) for pool in (self.name_max, self.name_sum) if pool is not None]
+        self.bias.zero_()
+        x = self._first(pools, numbers)
+        self.bias.copy_(-x.mean(dim=0))
+        if len(self.trunk):
+            self.bias.add_(torch.empty_like(self.bias).uniform_(-1, 1))  # units that bend at different places
+        x = x + self.bias
+        for layer in self.trunk:
+            if isinstance(layer, MonotoneLinear):
+                layer.bias.zero_()
+                layer.weight.div_(layer(x).std(dim=0).clamp(min=1.0)[:, None])
+                layer.bias.copy_(-layer(x).mean(dim=0))
+                if layer.out_features > 1:
+                    layer.bias.add_(torch.empty_like(layer.bias).uniform_(-1, 1))
+            x = layer(x)
+        last = self.trunk[-1].get_parameter("bias") if len(self.trunk) else self.bias
+        last.add_(torch.logit(torch.tensor(prior)))
+        self.train(was_training)
+
+
+class _Padded(nn.Module):
+    """`MonotoneNetwork.padded`."""
+
+    def __init__(self, network: MonotoneNetwork) -> None:
+        super().__init__()
+        self.network = network
+        self.train(network.training)
+
+    def forward(self, ids: Tensor, presence: Tensor, numbers: Tensor | None = None) -> Tensor:
+        network = self.network
+        pools = [pool.padded(ids, presence) for pool in (network.name_max, network.name_sum) if pool is not None]
+        return network._score(network._first(pools, numbers))

@@ -1,0 +1,253 @@
+"""Every attack, in every world, keeps the same promises."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+import isotone.attack
+from isotone.attack import Attacked, Moves, Search, suite
+
+from .cases import ATTACKS, FEATURES, WORLDS, check, names, saturated
+
+
+@pytest.fixture(params=WORLDS)
+def world(request):
+    return WORLDS[request.param]()
+
+
+def test_every_public_attack_has_a_row():
+    public = {
+        name
+        for name, value in vars(isotone.attack).items()
+        if inspect.isfunction(value) and inspect.signature(value).return_annotation == "Attacked"
+    }
+    assert public == set(ATTACKS)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_only_adds_and_what_it_claims_is_true(name, world):
+    check(world.run(name), world, ATTACKS[name].budget)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_finds_something_somewhere(name):
+    assert any(bool(make().run(name).evaded.any()) for make in WORLDS.values())
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_gives_the_same_twice(name, world):
+    one, two = world.run(name), world.run(name)
+    assert torch.equal(one.additions, two.additions)
+    assert torch.equal(one.scores, two.scores)
+    assert torch.equal(one.examples, two.examples)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_row_does_not_depend_on_its_neighbours(name, world):
+    together = world.run(name)
+    for row in range(0, len(world.x), 3):
+        alone = world.run(name, x=world.x[row : row + 1])
+        assert torch.equal(alone.additions, together.additions[row : row + 1])
+        assert torch.equal(alone.examples, together.examples[row : row + 1])
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_leaves_its_input_alone(name, world):
+    x, benign = world.x.clone(), world.benign.clone()
+    world.run(name)
+    assert torch.equal(world.x, x)
+    assert torch.equal(world.benign, benign)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_leaves_no_gradients_in_the_model(name):
+    world = names()
+    world.run(name)
+    assert all(p.grad is None for p in world.victim._score.parameters())
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_an_attack_works_where_gradients_are_switched_off(name, context):
+    world = names()
+    with context():
+        attacked = world.run(name)
+    assert torch.equal(attacked.additions, world.run(name).additions)
+
+
+NO_MOVES = Moves([False] * FEATURES, [1.0] * FEATURES, [0] * FEATURES)
+# fmt: off
+EDGES = [
+    # change to the world                                additions    why
+    ({"x": torch.zeros(0, FEATURES)},                    set(),       "no rows, no answers"),
+    ({"threshold": math.inf},                            {0},         "nothing is above infinity: no victims"),
+    ({"threshold": -math.inf},                           {-1},        "no finite score comes down to minus infinity"),
+    ({"x": torch.ones(4, FEATURES), "threshold": -99.0}, {-1},        "all features are at their targets"),
+    ({"moves": NO_MOVES, "threshold": -99.0},            {-1},        "nothing is addable"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize(("change", "additions", "why"), EDGES, ids=[why for *_, why in EDGES])
+def test_edges(name, change, additions, why):
+    attacked = names().run(name, **change)
+    assert set(attacked.additions.tolist()) == additions
+    assert attacked.examples.shape == (len(attacked.additions), FEATURES)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_score_of_nan_is_refused(name):
+    x = names().x.clone()
+    x[3, 0] = math.nan
+    with pytest.raises(isotone.errors.BadInput, match="row 3, as it came or with additions, has the score NaN"):
+        names().run(name, x=x)
+
+
+def test_missing_values_are_never_touched():
+    world = names()
+    x = world.x.clone()
+    x[:, 0] = torch.nan
+    victim = isotone.attack.BlackBox(lambda x: 2.5 - x[:, 1:].sum(1), sample=x)
+    for name in ATTACKS:
+        check_input = replace(world, victim=victim, x=x, threshold=-1.0)
+        attacked = check_input.run(name)
+        assert bool(attacked.examples[:, 0].isnan().all())
+        assert bool(attacked.evaded.any())
+
+
+def test_the_suite_runs_every_attack_that_is_cheap_enough_and_tells_how_far_it_is():
+    world, seen = names(), []
+    attacks = suite(
+        world.victim,
+        world.x,
+        world.threshold,
+        world.moves,
+        world.benign,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert [a.name for a in attacks] == ["greedy", "benign_merge", "everything", "exhaustive"]
+    for attacked in attacks:
+        check(attacked, world)
+    assert seen == sorted(seen)
+    assert seen[-1] == (400, 400)
+
+
+def test_the_suite_leaves_exhaustive_out_where_it_is_dear():
+    world = names()
+    wide = torch.zeros(2, 30)
+    moves = Moves.between((1,) * 30, 0.0, 1.0)
+    victim = isotone.attack.Differentiable(lambda x: 1 - x[:, :3].sum(1))
+    attacks = suite(victim, wide, 0.0, moves, torch.ones(2, 30))
+    assert [a.name for a in attacks] == ["greedy", "benign_merge", "everything"]
+    assert world.x.shape[1] < 30
+
+
+# Liars: each claims to be an attack, and does what no attack may.
+
+
+def claim(world, examples, additions=None):
+    count = (examples != world.x).sum(1)
+    scores = world.victim.score(examples).double()
+    found = torch.where(scores <= world.threshold, count, -1)
+    found[world.victim.score(world.x) <= world.threshold] = 0
+    return Attacked("liar", found if additions is None else additions, scores, examples)
+
+
+def changed(world, row, feature, value):
+    examples = world.x.clone()
+    examples[row, feature] = value
+    return examples
+
+
+def lie_remove(world):
+    row, feature = (world.x[:, :2] == 1).nonzero()[0].tolist()
+    return claim(world, changed(world, row, feature, 0.0))
+
+
+def lie_forbidden(world):
+    return claim(world, changed(world, 0, 2, 1.0 - world.x[0, 2]))
+
+
+def lie_too_far(world):
+    return claim(world, changed(world, 0, 0, 2.0))
+
+
+def lie_over_budget(world):
+    return claim(world, world.moves.moved(world.x, world.moves.available(world.x)))
+
+
+def lie_without_evading(world):
+    detected = world.victim.score(world.x) > world.threshold
+    return claim(world, world.x.clone(), detected.long())
+
+
+def lie_about_count(world):
+    attacked = world.run("greedy")
+    return replace(attacked, additions=attacked.additions + attacked.evaded)
+
+
+LIARS = [
+    (lie_remove, "which went where it must not"),
+    (lie_forbidden, "which is not addable"),
+    (lie_too_far, "which went where it must not"),
+    (lie_over_budget, r"additions with a budget of 3"),
+    (lie_without_evading, "an evading row is at or below the threshold"),
+    (lie_about_count, "additions are what changed"),
+]
+
+
+@pytest.mark.parametrize(("lie", "message"), LIARS, ids=[lie.__name__ for lie, _ in LIARS])
+def test_the_contract_rejects_a_liar(lie, message):
+    world = saturated()
+    with pytest.raises(AssertionError, match=message):
+        check(lie(world), world, budget=3)
+
+
+# The same inside an attack: nothing wrong leaves `Search`.
+
+
+def search_of(world, budget=None):
+    return Search("mine", world.victim, world.x, world.threshold, world.moves, budget=budget)
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "message"),
+    [
+        (0, -1.0, "changed feature 0 from 0.0 to -1.0, which went where it must not"),
+        (2, 1.0, "changed feature 2 from 0.0 to 1.0, which is not addable"),
+        (3, 1.5, "changed feature 3 from 0.0 to 1.5, which went where it must not"),
+        (3, math.nan, "changed feature 3 from 0.0 to nan, which went where it must not"),
+    ],
+)
+def test_a_search_refuses_to_hand_out_more_than_additions(feature, value, message):
+    world = replace(saturated(), x=torch.zeros(5, FEATURES), threshold=-0.5)
+    search = search_of(world)
+    wrong = search.home.clone()
+    wrong[:, feature] = value
+    search.offer(search.everyone(), wrong, torch.full((5,), -7.0, dtype=torch.float64))
+    with pytest.raises(isotone.attack.BrokenAttack, match=f"attack 'mine': row 0 {message}; an attack may only add"):
+        search.result()
+
+
+def test_a_search_refuses_to_hand_out_more_than_its_budget():
+    world = replace(saturated(), x=torch.zeros(5, FEATURES), threshold=-0.5)
+    search = search_of(world, budget=2)
+    every = search.moves.moved(search.home, search.moves.available(search.home))
+    search.offer(search.everyone(), every, search.ask(every))
+    with pytest.raises(isotone.attack.BrokenAttack, match="row 0 has 7 additions with a budget of 2"):
+        search.result()
+
+
+def test_a_score_that_changes_from_call_to_call_is_noticed():
+    world = names()
+    torch.manual_seed(0)
+    noisy = isotone.attack.Differentiable(lambda x: x.sum(1) + torch.rand(len(x)))
+    with pytest.raises(isotone.errors.BadInput, match=r"the same row must have the same score.*model\.eval\(\)"):
+        names().run("greedy", victim=noisy, threshold=-1.0)
+    assert world.run("greedy").victims.any()
