@@ -1,6 +1,7 @@
 """Weight constraints, provably monotone networks, and detectors that additions cannot evade, for PyTorch."""
 
 from . import nn as nn
+from ._version import __version__ as __version__
 from .constraints import Between as Between
 from .constraints import NonNegative as NonNegative
 from .constraints import NonPositive as NonPositive
@@ -14,5 +15,3 @@ from .threat import Threat as Threat
 from .verdict import Domain as Domain
 from .verdict import Verdict as Verdict
 from .verdict import Witness as Witness
-
-__version__ = "0.1.0"

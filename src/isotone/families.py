@@ -62,9 +62,20 @@ class Scorer(Protocol):
 class Family(Protocol):
     """A kind of detector."""
 
-    name: str
-    monotone: bool
-    settings: tuple[Setting, ...]
+    @property
+    def name(self) -> str:
+        """Its name in tables."""
+        ...
+
+    @property
+    def monotone(self) -> bool:
+        """Whether what is added can never lower its score."""
+        ...
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """What tuning tries."""
+        ...
 
     def fit(self, material: Material, setting: Setting, seed: int, watch: Watch | None = None) -> Scorer:
         """A fitted detector."""

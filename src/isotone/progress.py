@@ -55,10 +55,11 @@ class Bar:
 
     def __init__(self, progress: Progress, title: str, total: int, task: Any) -> None:
         self._progress, self._title, self._total, self._task = progress, title, total, task
-        self._said = False
+        self._said, self._note = False, ""
 
     def update(self, done: int, note: str = "") -> None:
-        """So many steps are done."""
+        """So many steps are done; the last note stays."""
+        self._note = note = note or self._note
         if self._task is not None:
             self._progress._bars.update(self._task, completed=done, note=note)
         elif self._progress.shown and done >= self._total and not self._said:

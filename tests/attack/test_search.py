@@ -77,6 +77,16 @@ def test_greedy_is_the_truth_on_linear_scores(columns, threshold):
     assert torch.equal(found.scores[found.additions < 0], truth.scores[truth.additions < 0])
 
 
+@pytest.mark.parametrize("name", ATTACKS)
+def test_at_the_threshold_is_not_detected_and_one_unit_above_is(name):
+    # Row 0 scores the threshold itself: no victim. Row 1 scores more, and comes down to exactly the threshold.
+    victim, moves = Differentiable(lambda x: 1.0 + x[:, 0] - x[:, 1]), Moves.between((0, 1), 0.0, 1.0)
+    x, benign = torch.tensor([[0.0, 0.0], [1.0, 0.0]]), torch.ones(2, 2)
+    assert ATTACKS[name].run(victim, x, 1.0, moves, benign).additions.tolist() == [0, 1]
+    below = math.nextafter(1.0, 0.0)
+    assert ATTACKS[name].run(victim, x, below, moves, benign).additions.tolist() == [1, -1]
+
+
 # Networks that cannot fall.
 
 

@@ -75,12 +75,12 @@ def pair(fact: Fact, random: torch.Generator) -> tuple[Tensor, Tensor]:
     return first.to(fact.dtype), second.to(fact.dtype)
 
 
-def replaced(value: Any, by: Callable[[T], Any], seen: dict[int, Any]) -> Any:
-    """The call with each spec replaced; a spec that stands twice in one call is one operand only for the same object."""
+def replaced(value: Any, by: Callable[[T], Any]) -> Any:
+    """The call with each spec replaced; each place is an operand of its own."""
     if isinstance(value, T):
         return by(value)
     if isinstance(value, list):
-        return [replaced(v, by, seen) for v in value]
+        return [replaced(v, by) for v in value]
     return value
 
 
@@ -95,8 +95,8 @@ def check(
         facts.append(boxes(spec, random))
         return facts[-1]
 
-    fact_args = tuple(replaced(a, drawn, {}) for a in args)
-    fact_kwargs = {k: replaced(v, drawn, {}) for k, v in kwargs.items()}
+    fact_args = tuple(replaced(a, drawn) for a in args)
+    fact_kwargs = {k: replaced(v, drawn) for k, v in kwargs.items()}
     try:
         result = rule(Site(), *fact_args, **fact_kwargs)
     except (Refused, NotReal) as fault:
@@ -109,8 +109,8 @@ def check(
 
 
 def _run(op: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], values: Iterator[Tensor]) -> Any:
-    taken = tuple(replaced(a, lambda _: next(values), {}) for a in args)
-    return op(*taken, **{k: replaced(v, lambda _: next(values), {}) for k, v in kwargs.items()})
+    taken = tuple(replaced(a, lambda _: next(values)) for a in args)
+    return op(*taken, **{k: replaced(v, lambda _: next(values)) for k, v in kwargs.items()})
 
 
 def _claims(result: Any, first: Any, second: Any) -> Iterator[tuple[Fact, Tensor, Tensor]]:
@@ -128,7 +128,8 @@ def _hold(claim: Fact, a: Tensor, b: Tensor) -> None:
     slack = 1e-11 * float(finite.max() if finite.numel() else 0.0)
     for y in (a, b):
         inside = (y >= claim.lo - slack) & (y <= claim.hi + slack)
-        assert bool(inside.all()), f"a value escapes its interval: {y[~inside][0]} of [{claim.lo[~inside][0]}, {claim.hi[~inside][0]}]"  # fmt: skip  # noqa: E501
+        strays = list(zip(y[~inside].tolist(), claim.lo[~inside].tolist(), claim.hi[~inside].tolist(), strict=True))
+        assert not strays, f"a value escapes its interval (value, low, high): {strays[0]}"
     falls, rises = b < a - slack, b > a + slack
     assert not bool((falls & ~claim.dn).any()), "an element falls that was said not to: it escapes its bits"
     assert not bool((rises & ~claim.up).any()), "an element rises that was said not to: it escapes its bits"

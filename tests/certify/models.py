@@ -29,6 +29,4 @@ def positive(module: nn.Module) -> nn.Module:
 
 def mlp(activation: nn.Module, seed: int = 0, width: int = 6, inputs: int = 3) -> nn.Sequential:
     torch.manual_seed(seed)
-    return nn.Sequential(
-        nn.Linear(inputs, width), activation, nn.Linear(width, width), activation, nn.Linear(width, 1)
-    )
+    return nn.Sequential(nn.Linear(inputs, width), activation, nn.Linear(width, width), activation, nn.Linear(width, 1))

@@ -1,10 +1,12 @@
 """One table: a model, a question, the verdicts that are right, and why."""
 
+# ruff: noqa: E501, PLR0917 (rows of a table)
+
 from __future__ import annotations
 
 import pytest
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from isotone.certify import certify
@@ -60,6 +62,7 @@ def negative_row(model: Bag) -> None:
 
 
 BAG_INPUTS = (torch.tensor([[0, 3, 8, 1], [2, 2, 5, 0]]), torch.rand(2, 4), torch.rand(2, 2))
+HALF_INPUTS = (BAG_INPUTS[0], torch.full((2, 4), 0.5), BAG_INPUTS[2])
 BAG_WAYS = (0, +1, torch.tensor([1.0, 0.0]))
 BAG_DOMAIN = ((0, 8), UNIT, None)
 
@@ -134,14 +137,14 @@ ACTIVATIONS = [
 def test_positive_weights_and_a_rising_activation_are_proved(activation):
     net = positive(mlp(activation))
     assert certify(net, torch.rand(2, 3), +1, budget=0).verdict is PROVED
-    assert certify(flipped(net), torch.rand(2, 3), +1, budget=300).verdict in NOT_PROVED
+    assert certify(flipped(net), torch.rand(2, 3), +1, budget=0).verdict is UNKNOWN
 
 
 X = torch.linspace(0.1, 0.9, 6).reshape(2, 3)
 # fmt: off
 VERDICTS = [
     # model                                   inputs    directions     domain      verdicts         why
-    (lambda: Formula(lambda x: -(-x)),        X,        +1,            None,       {PROVED},        "two reversals cancel"),
+    (lambda: Formula(lambda x: x.neg().neg()),        X,        +1,            None,       {PROVED},        "two reversals cancel"),
     (lambda: Formula(lambda x: x - x),        X,        +1,            None,       {PROVED},        "a constant does not fall"),
     (lambda: Formula(lambda x: -x),           X,        -1,            None,       {PROVED},        "a falling input under a minus rises"),
     (lambda: Formula(lambda x: -x),           X,        +1,            None,       {REFUTED},       "a minus falls"),
@@ -201,12 +204,12 @@ VERDICTS = [
     (lambda: bag("bag"),                      BAG_INPUTS, BAG_WAYS,    (None, UNIT, None), {PROVED}, "ids without a domain are valid rows"),
     (lambda: bag("embedding", negative_row),  BAG_INPUTS, BAG_WAYS,    BAG_DOMAIN, NOT_PROVED,      "one name speaks for the other side"),
     (lambda: bag("bag", negative_row),        BAG_INPUTS, BAG_WAYS,    BAG_DOMAIN, NOT_PROVED,      "one name speaks for the other side, in a bag"),
-    (lambda: bag("bag", negative_row),        BAG_INPUTS, BAG_WAYS,    ((0, 8), (0.5, 0.5), None), {PROVED}, "presence is fixed, so only columns move"),
+    (lambda: bag("bag", negative_row),        HALF_INPUTS, BAG_WAYS,   ((0, 8), (0.5, 0.5), None), {PROVED}, "presence is fixed, so only columns move"),
     (lambda: bag("embedding"),                BAG_INPUTS, BAG_WAYS,    ((0, 20), UNIT, None), NOT_PROVED, "ids may lie outside the table"),
     (lambda: Formula(low_softplus),           X,        +1,            None,       NOT_PROVED,      "a softplus that switches at 2 drops there"),
     (lambda: nn.Softplus(threshold=3.0),      X,        +1,            None,       NOT_PROVED,      "softplus with a low threshold drops there"),
     (lambda: nn.Softplus(threshold=3.0),      X,        +1,            UNIT,       {PROVED},        "the domain stays below the threshold"),
-    (lambda: nn.Softplus(),                   X.double(), +1,          None,       NOT_PROVED,      "in float64 the default threshold shows"),
+    (nn.Softplus,                  X.double(), +1,          None,       NOT_PROVED,      "in float64 the default threshold shows"),
     (lambda: Formula(lambda x: x.half().float() - x), X, +1,           UNIT,       NOT_PROVED,      "the rest of a rounding is a sawtooth"),
     (lambda: Formula(lambda x: x + 1),        torch.tensor([[1, 2], [3, 4]]), +1, None, NOT_PROVED, "whole numbers wrap"),
     (lambda: Formula(lambda x: x + 1),        torch.tensor([[1, 2], [3, 4]]), +1, (0, 9), {PROVED}, "whole numbers in a domain do not wrap"),
@@ -228,7 +231,7 @@ VERDICTS = [
 )
 def test_verdict(make, inputs, directions, domain, expected, why):
     model = seeded(make)
-    certificate = certify(model, inputs, directions, domain, budget=400)
+    certificate = certify(model, inputs, directions, domain, budget=150)
     assert certificate.verdict in expected, f"{why}\n{certificate}"
     if certificate.verdict is REFUTED:
         stands(certificate.witness, model, directions, domain)

@@ -25,4 +25,5 @@ from ._suite import suite as suite
 from ._victims import BlackBox as BlackBox
 from ._victims import Differentiable as Differentiable
 from ._victims import Victim as Victim
+from ._victims import scores as scores
 from ._wrong import BrokenAttack as BrokenAttack

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import PurePath
 from typing import Any
 
@@ -79,6 +80,8 @@ class Capture:
         stack = node.meta.get("nn_module_stack") or {}
         module = next((str(path) for path, _ in reversed(list(stack.values()))), "")
         lines = re.findall(r'File "([^"]+)", line (\d+)', node.meta.get("stack_trace") or "")
+        # The user's own line says more than a line of torch.nn; the module's path says the rest.
+        lines = [found for found in lines if "torch" not in PurePath(found[0]).parts] or lines
         line = f"{PurePath(lines[-1][0]).name}:{lines[-1][1]}" if lines else ""
         module = re.sub(r"^L\['self'\]\.?|^self\.?", "", module)
         position = self.nodes.index(node) + 1 if node in self.nodes else 0
@@ -167,9 +170,14 @@ def _by_argument(model: nn.Module, shapes: tuple[Any, ...]) -> Any:
     return shapes
 
 
+@cache
+def _known() -> dict[Any, Callable[..., Any]]:
+    return dict(default_decompositions().items())  # type: ignore[no-untyped-call]
+
+
 def _decompositions(program: ExportedProgram) -> dict[Any, Callable[..., Any]]:
     """How to take apart the operators without a rule, where PyTorch knows how."""
-    known = default_decompositions()
+    known = _known()
     table: dict[Any, Callable[..., Any]] = {}
     for target in {n.target for n in program.graph.nodes if n.op == "call_function"}:
         if not isinstance(target, torch._ops.OpOverload) or str(target) in RULES:
@@ -206,7 +214,7 @@ def _read(program: ExportedProgram, count: int) -> Capture:
         raise NotCaptured(f"its graph has a part that is not an operator ({strange[0].op} {strange[0].target})")
     made = {n.name: n for n in [*nodes, *inputs, *constants]}
     specs = [s for s in signature.output_specs if s.kind.name == "USER_OUTPUT"]
-    outputs = tuple(made[s.arg.name] for s in specs if s.arg.name in made and hasattr(s.arg, "name"))
+    outputs = tuple(made[s.arg.name] for s in specs if getattr(s.arg, "name", None) in made)
     symbolic = any(not isinstance(n.meta["val"].shape[0], int) for n in inputs if n.meta["val"].dim())
     return Capture(nodes, tuple(inputs), constants, outputs, "symbolic" if symbolic else "fixed")
 

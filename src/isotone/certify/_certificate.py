@@ -104,7 +104,7 @@ class Certificate:
             ("mode", scope["mode"]),
             ("search", scope["search"]),
             ("versions", f"torch {scope['torch']}, rules {scope['rules']}"),
-            ("parameters", f"sha256 {scope['sha256'][:16]}..."),
+            ("model", f"sha256 {scope['sha256'][:16]}..."),
         ):
             lines += _wrapped(f"  {name + ':':<12}{said}", " " * 14)
         for assumption in self.assumptions:

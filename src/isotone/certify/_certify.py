@@ -123,13 +123,6 @@ def _tolerance(model: nn.Module, question: Question) -> float:
     return tolerance_for({t.dtype for _, t in tensors(model)} | {x.dtype for x in question.inputs})
 
 
-def _coarsest(model: nn.Module, question: Question) -> torch.dtype:
-    """The floating dtype with the largest rounding step among parameters and inputs."""
-    dtypes = {t.dtype for _, t in tensors(model)} | {x.dtype for x in question.inputs}
-    floating = sorted((d for d in dtypes if d.is_floating_point), key=lambda d: torch.finfo(d).eps)
-    return floating[-1] if floating else torch.float64
-
-
 def _judged(model: nn.Module, question: Question, search: Search, kept: Kept, budget: int) -> _Answer:
     if bad := next((n for n, t in tensors(model) if not bool(torch.isfinite(t).all())), None):
         return _Answer(Verdict.UNKNOWN, f"{bad} holds infinite or NaN values, so nothing can be said")
@@ -145,7 +138,7 @@ def _judged(model: nn.Module, question: Question, search: Search, kept: Kept, bu
     stopped: tuple[str, Place | None] | None = (obstacle, None) if obstacle else None
     assumptions: tuple[str, ...] = ()
     if traced is not None and not obstacle:
-        walked = walk(traced, question.facts(), _coarsest(model, question))
+        walked = walk(traced, question.facts())
         stopped, assumptions = blame(traced, walked), walked.assumptions
     if stopped is None:
         # The search has run the model many times: a model that changes with its calls shows it now.
@@ -175,7 +168,7 @@ def _captured(model: nn.Module, question: Question, search: Search, kept: Kept) 
 
 
 def _moved(kept: Kept) -> str:
-    return "it changes its own parameters or buffers as it runs" if kept.changed() else ""
+    return "it changes its own parameters, buffers or settings as it runs" if kept.changed() else ""
 
 
 def _refuted(found: Witness, batch: str) -> _Answer:

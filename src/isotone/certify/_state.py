@@ -1,4 +1,4 @@
-"""A model's own tensors: their hash, and how to put them back after the model has been run."""
+"""What a model holds: its hash, and how to put its tensors back after the model has been run."""
 
 from __future__ import annotations
 
@@ -26,13 +26,27 @@ def tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def digest(model: nn.Module) -> str:
-    """sha256 over the names, dtypes, shapes and bytes of the model's tensors."""
+    """sha256 over the model: its tensors (name, dtype, shape, bytes), the classes of its parts, plain settings.
+
+    Settings are public attributes that are numbers, strings, or tuples and lists of these; what else Python holds
+    (functions, dictionaries, globals) is not seen.
+    """
     sha = hashlib.sha256()
+    for path, module in sorted(model.named_modules(), key=lambda pair: pair[0]):
+        sha.update(f"{path}|{type(module).__module__}.{type(module).__qualname__}|".encode())
+        settings = {k: v for k, v in vars(module).items() if not k.startswith("_") and k != "training" and _plain(v)}
+        sha.update(repr(sorted(settings.items())).encode())
     for name, value in tensors(model):
         sha.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
         flat = value.detach().cpu().contiguous().reshape(-1)
         sha.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
     return sha.hexdigest()
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(_plain(v) for v in value)
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def mode(model: nn.Module) -> str:
@@ -46,6 +60,7 @@ class Kept:
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
+        self._digest = digest(model)
         self._held = [(home, name, t, t.detach().clone()) for _, home, name, t in _homes(model)]
 
     def put_back(self) -> None:
@@ -61,8 +76,8 @@ class Kept:
                     tensor.detach().copy_(copy)
 
     def changed(self) -> bool:
-        """Whether any tensor differs now from what it was, or stands elsewhere. NaN differs from itself."""
+        """Whether a tensor or a setting differs now from what it was, or a tensor stands elsewhere."""
         now = [(id(home), name, id(t)) for _, home, name, t in _homes(self._model)]
         if now != [(id(home), name, id(t)) for home, name, t, _ in self._held]:
             return True
-        return any(not torch.equal(tensor.detach(), copy) for _, _, tensor, copy in self._held)
+        return digest(self._model) != self._digest

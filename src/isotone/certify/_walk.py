@@ -28,18 +28,14 @@ class Walked:
     assumptions: tuple[str, ...]
 
 
-def walk(capture: Capture, inputs: list[Fact], dtype: torch.dtype) -> Walked:
-    """Facts of all nodes from facts of the inputs.
-
-    Args:
-        dtype: the coarsest floating type that the model computes in; it decides whether a jump is a rounding step.
-    """
+def walk(capture: Capture, inputs: list[Fact]) -> Walked:
+    """Facts of all nodes from facts of the inputs."""
     facts: dict[Node, Any] = {**capture.constants, **dict(zip(capture.inputs, inputs, strict=True))}
     assumptions: dict[str, None] = {}
     for node in capture.nodes:
         try:
             with torch.no_grad():
-                facts[node] = _value(node, facts, Site(node, dtype, assumptions))
+                facts[node] = _value(node, facts, Site(node, assumptions))
         except Exception as fault:
             facts[node] = Unknown(node, _sentence(node, fault))
     return Walked(facts, tuple(assumptions))
@@ -82,6 +78,8 @@ def _ruled(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], moving: li
         results: tuple[Any, ...] = result if isinstance(result, tuple) else (result,)
         kinds = node.meta["val"] if many else (node.meta["val"],)
         checked = tuple(_checked(name, r, kind, moving) for r, kind in zip(results, kinds, strict=True))
+        if still and is_fixed(node) and any(isinstance(c, Unknown) for c in checked):
+            return _free(node, site)
         return checked if many else checked[0]
     except Refused:
         # Nothing moves, so the result is the same in both members of a pair, whatever it is.

@@ -34,6 +34,27 @@ class Split:
     test: NDArray[np.int64]
     dropped: int
 
+    def without_repeats(self, vectors: ArrayLike) -> Split:
+        """The split without rows whose feature vector is on an earlier side; `dropped` counts them too.
+
+        For vectors that are known only after the split, since the vocabulary is learnt from its training rows.
+
+        Args:
+            vectors: shape (all rows,), `Examples.vector_hashes()` of the rows that were split.
+
+        >>> split([0, 1] * 10, seed=1).without_repeats([7] * 20).dropped
+        8
+        """
+        hashes = np.asarray(vectors)
+        seen: set[Any] = set()
+        kept = []
+        for side in (self.train, self.validation, self.test):
+            kept.append(np.array([row for row in side.tolist() if hashes[row] not in seen], dtype=np.int64))
+            seen.update(hashes[side].tolist())
+        lost = sum(len(side) for side in (self.train, self.validation, self.test)) - sum(len(side) for side in kept)
+        train, validation, test = kept
+        return Split(train, validation, test, self.dropped + lost)
+
 
 def split(
     y: ArrayLike,

@@ -122,6 +122,19 @@ class MonotoneNetwork(nn.Module):
         """
         return _Padded(self)
 
+    def over_vocabulary(self) -> nn.Module:
+        """The same function of presences in [0, 1], one per known name: (rows, names), and numbers.
+
+        Every set of known names, whatever its size, is a row of presences, and adding a name raises one of them: what
+        is proved of this form holds for sets of every size.
+
+        >>> net = isotone.nn.MonotoneNetwork(names=5, hidden=(8,))
+        >>> presence = torch.tensor([[0.0, 0.0, 1.0, 0.0, 1.0]])
+        >>> torch.allclose(net.over_vocabulary()(presence), net(isotone.nn.Bag.of(presence)))
+        True
+        """
+        return _OverVocabulary(self)
+
     @torch.no_grad()
     def with_each(self, names: Bag, numbers: Tensor | None = None) -> Tensor:
         """The logits with one more name, for every name of the vocabulary: shape (rows, names). Exact, in eval mode.
@@ -190,3 +203,18 @@ class _Padded(nn.Module):
         network = self.network
         pools = [pool.padded(ids, presence) for pool in (network.name_max, network.name_sum) if pool is not None]
         return network._score(network._first(pools, numbers))
+
+
+class _OverVocabulary(nn.Module):
+    """`MonotoneNetwork.over_vocabulary`."""
+
+    ids: Tensor
+
+    def __init__(self, network: MonotoneNetwork) -> None:
+        super().__init__()
+        self.padded = _Padded(network)
+        self.register_buffer("ids", torch.arange(network.names, device=network.bias.device)[None, :])
+        self.train(network.training)
+
+    def forward(self, presence: Tensor, numbers: Tensor | None = None) -> Tensor:
+        return self.padded(self.ids, presence, numbers)  # type: ignore[no-any-return]

@@ -138,7 +138,8 @@ def _to_float(x: Fact, to: torch.dtype) -> Fact:
 
 def _whole(x: Fact, to: torch.dtype) -> Fact:
     info = torch.iinfo(to)
-    if not bool(((x.lo > info.min - 1) & (x.hi < info.max)).all()):
+    # As floats: 2**63 - 1 rounds up to 2**63, which the strict comparison excludes.
+    if not bool(((x.lo >= float(info.min)) & (x.hi < float(info.max))).all()):
         raise NotReal(f"the cast to {str(to).removeprefix('torch.')} may overflow; a bounded domain would help")
     lo, hi = x.lo.trunc(), x.hi.trunc()
     moves = lo < hi

@@ -21,10 +21,9 @@ Rule = Callable[..., Result]
 
 @dataclass(frozen=True)
 class Site:
-    """Where a rule is applied: what the model computes in, and a place to leave assumptions."""
+    """Where a rule is applied, and a place to leave assumptions."""
 
     node: Any = None
-    dtype: torch.dtype = torch.float32
     assumptions: dict[str, None] = field(default_factory=dict)
 
     def assume(self, sentence: str) -> None:

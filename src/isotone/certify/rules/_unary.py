@@ -226,11 +226,11 @@ def softplus(site: Site, x: Fact, beta: float = 1, threshold: float = 20) -> Res
     hi = torch.maximum(hi, x.hi)
     drop = math.log1p(math.exp(-threshold)) / beta
     jumps = below & above
-    if drop < 0.5 * _ulp(site.dtype, at):
+    if drop < 0.5 * _ulp(x.dtype, at):
         if bool(jumps.any()):
             site.assume(
                 f"softplus is taken as the exact function: its switch to x at {at:g} drops by {drop:.1e}, less than "
-                f"half a rounding step of {str(site.dtype).removeprefix('torch.')}"
+                f"half a rounding step of {str(x.dtype).removeprefix('torch.')}"
             )
         jumps = torch.zeros_like(jumps)
     return fact(lo, hi, x.up | (x.dn & jumps), x.dn | (x.up & jumps))

@@ -33,10 +33,13 @@ from elftools.elf.elffile import ELFFile
 # A file that imports one of these can open a network connection (or a local socket: the table does not tell).
 NETWORK = frozenset({"accept", "accept4", "connect", "getaddrinfo", "listen", "socket"})
 
-# Never features: the names that make the label, and those that say little more than "a socket is at hand".
+# Never features: the names that make the label, and those that serve only with a socket or with what those names return
+# (freeaddrinfo frees what getaddrinfo gave: 44 % of the networked files import it and no other file does).
 MASKED = NETWORK | {
-    "bind", "gethostbyname", "getsockopt", "recv", "recvfrom", "recvmsg", "send", "sendmsg", "sendto", "setsockopt",
-    "shutdown", "socketpair", "__recv_chk", "__recvfrom_chk",
+    "__recv_chk", "__recvfrom_chk", "bind", "freeaddrinfo", "gai_strerror", "getaddrinfo_a", "gethostbyaddr",
+    "gethostbyaddr_r", "gethostbyname", "gethostbyname2", "gethostbyname2_r", "gethostbyname_r", "getnameinfo",
+    "getpeername", "getsockname", "getsockopt", "recv", "recvfrom", "recvmmsg", "recvmsg", "send", "sendmmsg", "sendmsg",
+    "sendto", "setsockopt", "shutdown", "sockatmark", "socketpair",
 }  # fmt: skip
 
 # Sections where networked programs are common. Plain sampling gives about 7 % positives; this stratum lifts the share.
@@ -77,7 +80,7 @@ def available_packages() -> Iterator[Package]:
             and section not in LEFT_OUT_SECTIONS
         )
         if fits:
-            source = field.get("Source", field["Package"]).split()[0]
+            source = str(field.get("Source", field["Package"])).split()[0]
             network = section in NETWORK_SECTIONS or "network::" in stanza or "protocol::" in stanza
             yield Package(field["Package"], source, field["Version"], section, "network" if network else "other")
 

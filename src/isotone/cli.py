@@ -1,0 +1,211 @@
+"""The command line: it parses, calls and prints, and decides nothing."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from .errors import IsotoneError, MissingExtra
+
+try:
+    import typer
+except ModuleNotFoundError:  # the only import that must not end in a traceback
+    sys.exit(str(MissingExtra("typer", "cli")))
+
+app = typer.Typer(
+    help="Detectors that additions cannot evade: train, prove, attack, report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Model = Annotated[Path, typer.Argument(help="A model folder, made by `isotone train`.")]
+Data = Annotated[Path, typer.Argument(help="CSV, TSV, Parquet or JSONL (also .gz).")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the model and its report.")] = Path("isotone-demo"),
+    quiet: Quiet = False,
+) -> None:
+    """The whole story on real programs, in minutes: train, attack, prove, report."""
+    from . import workflow  # noqa: PLC0415 - heavy, and `--help` should not wait for it
+    from .model_folder import writable  # noqa: PLC0415
+
+    writable(out, replace=True)
+    with _progress(quiet) as progress:
+        folder = workflow.demo(progress)
+    _finish(folder, folder.save(out, replace=True))
+
+
+@app.command()
+def train(
+    data: Data,
+    label: Annotated[str, typer.Option(help="The column of labels: 0 and 1, or two words.")],
+    out: Annotated[Path, typer.Option(help="The model folder to write.")],
+    adds: Annotated[list[str] | None, typer.Option(help="Names or globs of features an attacker can add.")] = None,
+    removes: Annotated[list[str] | None, typer.Option(help="... can remove or lower.")] = None,
+    positive: Annotated[str | None, typer.Option(help="Which label is the bad one.")] = None,
+    text: Annotated[str | None, typer.Option(help="A column of texts; its words become features.")] = None,
+    names: Annotated[str | None, typer.Option(help="A column of lists of names.")] = None,
+    column: Annotated[list[str] | None, typer.Option(help="Columns of numbers (default: all others).")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Columns, or globs, to leave out.")] = None,
+    group: Annotated[str | None, typer.Option(help="Rows with the same value stay on one side.")] = None,
+    id_column: Annotated[list[str] | None, typer.Option("--id", help="Columns that name a row.")] = None,
+    max_false_alarms: Annotated[float, typer.Option(help="Share of benign rows that may be alarms.")] = 0.01,
+    min_rows: Annotated[int, typer.Option(help="A name in fewer training rows is no feature.")] = 5,
+    seeds: Annotated[int, typer.Option(help="Trainings; the figures show their spread.", min=1)] = 1,
+    boosters: Annotated[bool, typer.Option(help="Put LightGBM beside it, monotone and not.")] = False,
+    replace: Annotated[bool, typer.Option(help="Replace an older model at --out.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a monotone detector and its unconstrained twin, attack both, prove the first; write a model folder."""
+    from . import workflow  # noqa: PLC0415
+    from .data import read_table  # noqa: PLC0415
+    from .experiment import Question  # noqa: PLC0415
+    from .model_folder import writable  # noqa: PLC0415
+    from .threat import Threat  # noqa: PLC0415
+
+    place = writable(out, replace=replace)
+    question = Question(
+        label=label,
+        positive=positive,
+        text=text,
+        names=names,
+        columns=None if column is None else tuple(column),
+        ignore=tuple(ignore or ()),
+        group=group,
+        threat=Threat(adds=tuple(adds or ("*",)), removes=tuple(removes or ())),
+        max_false_alarm_rate=max_false_alarms,
+        min_rows=min_rows,
+        identify=tuple(id_column or ()),
+    )
+    table = read_table(data)
+    with _progress(quiet) as progress:
+        folder = workflow.train_folder(
+            table,
+            question,
+            name=data.name,
+            seeds=range(seeds),
+            boosters=boosters,
+            progress=progress,
+            checkpoint=place.with_name(f".{place.name}.training"),
+        )
+    _finish(folder, folder.save(out, replace=replace))
+
+
+@app.command()
+def score(
+    model: Model,
+    data: Data,
+    id_column: Annotated[str | None, typer.Option("--id", help="A column that names the rows.")] = None,
+) -> None:
+    """Scores of a file of any size, as CSV on standard output. A row that cannot be read is an alarm, and is named."""
+    from .model_folder import ModelFolder  # noqa: PLC0415
+    from .scoring import score_file  # noqa: PLC0415
+
+    folder = ModelFolder.load(model)
+    rows = score_file(folder, data, id_column)
+    first = next(rows, None)  # the file's faults come before the header does
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["row", "id", "score", "logit", "threshold", "alarm", "unknown_names", "error"])
+    alarms = failed = count = 0
+    while first is not None:
+        shown = ["" if value is None else f"{value:.6g}" for value in (first.score, first.logit)]
+        writer.writerow(
+            [first.row, first.id, *shown, f"{folder.threshold:.6g}", int(first.alarm), first.unknown, first.error]
+        )
+        if first.error:
+            typer.echo(f"row {first.row}: {first.error}; it counts as an alarm", err=True)
+        count, alarms, failed = count + 1, alarms + first.alarm, failed + bool(first.error)
+        first = next(rows, None)
+    typer.echo(f"{count} rows, {alarms} alarms, {failed} could not be read", err=True)
+    raise typer.Exit(3 if failed else 0)
+
+
+@app.command()
+def attack(model: Model, data: Data, seed: int = 0, quiet: Quiet = False) -> None:
+    """Attack the bad rows of a file, and the unconstrained twin beside it: what does the guarantee buy?"""
+    from . import tables, workflow  # noqa: PLC0415
+    from .data import read_table  # noqa: PLC0415
+    from .model_folder import ModelFolder  # noqa: PLC0415
+
+    folder = ModelFolder.load(model)
+    with _progress(quiet) as progress:
+        attempts = workflow.attack_folder(folder, read_table(data), seed=seed, progress=progress)
+    _print(tables.attempts_table(attempts))
+    _print(tables.curve_table(attempts))
+
+
+@app.command()
+def certify(
+    model: Model,
+    as_json: Annotated[bool, typer.Option("--json", help="The certificate as JSON.")] = False,
+) -> None:
+    """Prove again, from the weights in the folder, that additions cannot lower the score.
+
+    Exit code: 0 proved, 1 refuted, 2 unknown.
+    """
+    from . import workflow  # noqa: PLC0415
+    from .model_folder import ModelFolder  # noqa: PLC0415
+
+    certificate = workflow.certify_folder(ModelFolder.load(model))
+    typer.echo(json.dumps(certificate.to_dict(), indent=1) if as_json else str(certificate))
+    raise typer.Exit(certificate.exit_code)
+
+
+@app.command()
+def report(
+    model: Model,
+    out: Annotated[Path | None, typer.Option(help="The page to write (default: report.html in the folder).")] = None,
+) -> None:
+    """Write the HTML report of a model folder."""
+    from .model_folder import ModelFolder  # noqa: PLC0415
+    from .report import write  # noqa: PLC0415
+
+    typer.echo(write(ModelFolder.load(model).facts, out or model / "report.html"))
+
+
+def _finish(folder: Any, place: Path) -> None:
+    from . import tables  # noqa: PLC0415
+    from .report import write  # noqa: PLC0415
+
+    page = write(folder.facts, place / "report.html")
+    _print(tables.detectors_table(folder.facts))
+    if any(one["role"] == "unconstrained" and one["chosen"] for one in folder.facts["detectors"]):
+        typer.echo("* the best unconstrained detector, chosen by clean detection on validation rows\n")
+    typer.echo(f"{folder.certificate.verdict.name}: {folder.certificate.reason}")
+    typer.echo(f"model   {place}")
+    typer.echo(f"report  {page}")
+
+
+def _progress(quiet: bool) -> Any:
+    from .progress import Progress  # noqa: PLC0415
+
+    return Progress(shown=not quiet)
+
+
+def _print(table: Any) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
+    Console().print(table)
+
+
+def main() -> None:
+    """The entry point: a mistake of the user's ends in one sentence, not in a traceback."""
+    try:
+        app()
+    except IsotoneError as fault:
+        typer.echo(f"isotone: {fault}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:  # `isotone score ... | head`
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""From a table to evidence: split, tune, train, attack, certify, and say what was found.
+
+- nothing is chosen on test rows: settings and stops on validation rows, thresholds on validation negatives;
+- a monotone detector never stands alone: its unconstrained twin is tuned with equal effort and attacked the same way;
+- the twin is the positive control of every attack: an attack that evades less than half of it is called broken.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import attack
+from .data import Encoder, labels_of, split
+from .errors import NoMatch, require
+from .evaluation import BUDGETS, Interval, auc, detection, false_alarms, require_support, roc, threshold_at
+from .families import SAMPLE_ROWS, Family, Material, Scorer, Tuned, tune
+from .progress import Bar, Progress
+from .threat import Threat
+from .training import Rows
+
+MERGE_ROWS = 500
+
+Step = Callable[[int, int], object]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a table.
+
+    Args:
+        label, positive: the column of labels, and which value is the bad one.
+        text, names, columns, ignore, min_rows, max_names: as `Encoder.fit` takes them.
+        group: a column; rows of one group stay on one side of the split.
+        threat: what the attacker can do.
+        max_false_alarm_rate: what the threshold may cost in benign rows.
+        identify: columns that name a row in the report.
+    """
+
+    label: str
+    positive: str | None = None
+    text: str | None = None
+    names: str | None = None
+    columns: tuple[str, ...] | None = None
+    ignore: tuple[str, ...] = ()
+    group: str | None = None
+    threat: Threat = field(default_factory=Threat)
+    max_false_alarm_rate: float = 0.01
+    min_rows: int = 5
+    max_names: int = 20_000
+    identify: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A table split and encoded."""
+
+    question: Question
+    encoder: Encoder
+    material: Material
+    test: Rows
+    moves: attack.Moves
+    identities: tuple[str, ...]  # of the test rows
+    groups: dict[str, int | None]
+    dropped: int
+
+    @property
+    def benign(self) -> NDArray[np.float32]:
+        """Training negatives that an attacker may borrow from, dense."""
+        training = self.material.training
+        return dense(training, np.flatnonzero(training.labels == 0)[:MERGE_ROWS])
+
+
+def dense(rows: Rows, at: NDArray[Any]) -> NDArray[np.float32]:
+    """Some rows as a dense matrix, names first."""
+    return np.asarray(rows.examples.take(at).matrix().toarray(), dtype=np.float32)
+
+
+def prepare(table: Any, question: Question, seed: int = 0) -> Prepared:
+    """Split a table by group, learn the vocabulary from its training rows, drop repeats across sides.
+
+    Raises:
+        BadInput: see `labels_of`, `Encoder.fit` and `split`; or too few negatives for the false-alarm rate.
+        NoMatch: a column or a glob that is not there.
+    """
+    pyarrow = require("pyarrow", "tables")
+    for column in (*question.identify, *([question.group] if question.group else [])):
+        if column not in table.column_names:
+            raise NoMatch("table", column, table.column_names, "column")
+    labels = labels_of(table, question.label, question.positive)
+    groups = None if question.group is None else np.array([str(g) for g in table[question.group].to_pylist()])
+    # Columns that name rows and groups are no features.
+    aside = {*question.identify, *([question.group] if question.group else [])}
+    bag = question.text or question.names
+    fit: Any = functools.partial(
+        Encoder.fit,
+        label=question.label,
+        text=question.text,
+        names=question.names,
+        columns=question.columns,
+        ignore=question.ignore if bag else (*question.ignore, *sorted(aside)),
+    )
+    # Without groups, rows that say the same are one: told apart by all they hold, before anything is learnt.
+    same = fit(table, min_rows=1, max_names=10**9).encode(table).vector_hashes()
+    sides = split(labels, groups, seed=seed, vectors=same)
+    training_table = table.take(pyarrow.array(sides.train))
+    encoder: Encoder = fit(training_table, min_rows=question.min_rows, max_names=question.max_names)
+    examples = encoder.encode(table)
+    sides = sides.without_repeats(examples.vector_hashes())
+    training, validation, test = (
+        Rows(examples.take(at), labels[at]) for at in (sides.train, sides.validation, sides.test)
+    )
+    for name, side in (("validation", validation), ("the test side", test)):
+        require_support(question.max_false_alarm_rate, int((side.labels == 0).sum()), name)
+    directions = question.threat.directions(encoder.features)
+    width = len(encoder.vocabulary)
+    low, high = np.zeros(len(directions), np.float32), np.ones(len(directions), np.float32)
+    if encoder.columns:
+        low[width:], high[width:] = training.examples.columns.min(axis=0), training.examples.columns.max(axis=0)
+    named = [table[column].take(pyarrow.array(sides.test)).to_pylist() for column in question.identify]
+    identities = [" ".join(str(part) for part in parts) for parts in zip(*named, strict=True)] if named else []
+    return Prepared(
+        question=question,
+        encoder=encoder,
+        material=Material(training, validation, directions),
+        test=test,
+        moves=attack.Moves.between(directions, low, high),
+        identities=tuple(identities) or tuple(f"row {row + 1}" for row in sides.test),
+        groups={
+            part: None if groups is None else len(set(groups[at].tolist()))
+            for part, at in (("train", sides.train), ("validation", sides.validation), ("test", sides.test))
+        },
+        dropped=sides.dropped,
+    )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One fitted detector on the test rows."""
+
+    scorer: Scorer
+    threshold: float
+    validation_detection: float
+    auc: float
+    clean: float
+    false_alarms: Interval
+    roc: dict[str, list[float]]
+    attacks: tuple[attack.Attacked, ...]
+    curve: tuple[float, ...]
+
+    @property
+    def lost_after_10(self) -> float | None:
+        """Share of its own clean detections that 10 additions take away."""
+        return None if self.clean == 0 else 1 - self.curve[BUDGETS.index(10)] / self.clean
+
+
+def judge(scorer: Scorer, prepared: Prepared, *, seed: int = 0, watch: Step | None = None) -> Judged:
+    """Clean and attacked figures of a fitted detector; the threshold comes from validation negatives."""
+    validation, test = prepared.material.validation, prepared.test
+    on_validation = scorer.logits(validation.examples)
+    threshold = threshold_at(on_validation[validation.labels == 0], prepared.question.max_false_alarm_rate)
+    logits = scorer.logits(test.examples)
+    attacks, curve = attacked(scorer, prepared, threshold, seed=seed, watch=watch)
+    return Judged(
+        scorer=scorer,
+        threshold=threshold,
+        validation_detection=detection(on_validation, validation.labels, threshold),
+        auc=auc(logits, test.labels),
+        clean=detection(logits, test.labels, threshold),
+        false_alarms=false_alarms(logits, test.labels, threshold),
+        roc=roc(logits, test.labels),
+        attacks=attacks,
+        curve=curve,
+    )
+
+
+def attacked(
+    scorer: Scorer,
+    prepared: Prepared,
+    threshold: float,
+    *,
+    seed: int = 0,
+    watch: Step | None = None,
+) -> tuple[tuple[attack.Attacked, ...], tuple[float, ...]]:
+    """Every attack on the positives of the test side, and the security curve of the worst of them."""
+    positives = np.flatnonzero(prepared.test.labels == 1)
+    rows = dense(prepared.test, positives)
+    logits = scorer.logits(prepared.test.examples.take(positives))
+    detected = logits > threshold
+    if not detected.any() or not bool(prepared.moves.addable.any()):
+        return (), tuple(float(detected.mean()) for _ in BUDGETS)
+    victim = scorer.victim(prepared.moves, rows[detected][:SAMPLE_ROWS])
+    found = attack.suite(victim, rows, threshold, prepared.moves, prepared.benign, budget=50, seed=seed, progress=watch)
+    fewest = attack.fewest(found)
+    return tuple(found), tuple(attack.detection_curve(fewest, (fewest != 0).numpy(), BUDGETS))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A family, tuned, and its figures for each seed."""
+
+    tuned: Tuned
+    judged: tuple[Judged, ...]
+
+    @property
+    def family(self) -> Family:
+        """The family."""
+        return self.tuned.family
+
+    @property
+    def validation_detection(self) -> float:
+        """Mean over seeds of the detection on validation rows at the frozen threshold."""
+        return float(np.mean([judged.validation_detection for judged in self.judged]))
+
+
+def compare(
+    prepared: Prepared, families: Sequence[Family], seeds: Sequence[int], progress: Progress, checkpoint: Any = None
+) -> list[Compared]:
+    """Tune each family once, fit and attack it for each seed; the first fit of the first family can be resumed."""
+    found: list[Compared] = []
+    for family in families:
+        bar = progress.bar(f"tune {family.name}", len(family.settings))
+
+        def watch(done: int, _: int, best: float, bar: Bar = bar) -> None:
+            bar.update(done, f"best partial AUC {best:.3f}")
+
+        tuned = tune(family, prepared.material, seeds[0], watch)
+        first = checkpoint if not found else None
+        judged = [
+            fit_and_judge(tuned, prepared, seed, progress, None if at else first) for at, seed in enumerate(seeds)
+        ]
+        found.append(Compared(tuned, tuple(judged)))
+    return found
+
+
+def fit_and_judge(tuned: Tuned, prepared: Prepared, seed: int, progress: Progress, checkpoint: Any = None) -> Judged:
+    """One fit with the tuned setting, and its figures."""
+    bar = progress.bar(f"train {tuned.family.name}, seed {seed}", 1)
+    keyed = {"checkpoint": checkpoint} if checkpoint is not None else {}
+
+    def watch(epoch: int, epochs: int, entry: dict[str, float]) -> None:
+        said = " ".join(f"{key} {value:.3f}" for key, value in entry.items())
+        bar.update(min(1, (epoch + 1) // epochs), said)
+
+    scorer = tuned.family.fit(prepared.material, tuned.setting, seed, watch, **keyed)
+    bar.finish()
+    bar = progress.bar(f"attack {tuned.family.name}, seed {seed}", 100)
+    judged = judge(scorer, prepared, seed=seed, watch=lambda done, total: bar.update(100 * done // max(total, 1)))
+    bar.finish(f"detection {judged.clean:.1%}, after 10 additions {judged.curve[BUDGETS.index(10)]:.1%}")
+    return judged

@@ -1,0 +1,88 @@
+"""Why an alarm: the present features that raised the score, and the few that alone suffice for it.
+
+For a monotone detector "suffice" is a proof: whatever else a row holds, these features keep it above the threshold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .attack import Moves, Victim, scores
+from .directions import INCREASING
+
+MOST_REASONS = 8
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Of one alarm.
+
+    Args:
+        score: its logit.
+        reasons: (feature index, share of the way from the empty row's score to this one's), the largest first found.
+        sufficient: feature indices; the row with only these is still above the threshold, and with any one of them less
+            it is not. Empty if even the full row is not above it.
+    """
+
+    score: float
+    reasons: tuple[tuple[int, float], ...]
+    sufficient: tuple[int, ...]
+
+
+def explain(victim: Victim, row: Tensor, moves: Moves, threshold: float) -> Explanation:
+    """Reasons and a minimal sufficient set of one row, by exact scores.
+
+    Args:
+        victim: answers scores.
+        row: shape (d,).
+        moves: its increasing addable features are what is explained; all others stay as they are.
+        threshold: of the detector.
+
+    Cost: a forward pass for each active feature, twice, and `MOST_REASONS` more rounds.
+    Source: greedy deletion of Marques-Silva et al., "Explanations for Monotonic Classifiers" (ICML 2021), findAXp.
+    """
+    active = torch.nonzero((row > 0) & moves.addable & (moves.directions == INCREASING)).flatten()
+    full = float(scores(victim, row[None])[0])
+    bare = row.clone()
+    bare[active] = 0.0
+    return Explanation(
+        full, _reasons(victim, row, bare, active, full), _sufficient(victim, row, active, threshold, full)
+    )
+
+
+def _reasons(victim: Victim, row: Tensor, bare: Tensor, active: Tensor, full: float) -> tuple[tuple[int, float], ...]:
+    """Features put back one by one, each time the one that raises the score most."""
+    now, score = bare.clone(), float(scores(victim, bare[None])[0])
+    way = full - score
+    left: list[int] = active.tolist()
+    found: list[tuple[int, float]] = []
+    while left and len(found) < MOST_REASONS and way > 0 and full - score > 0.01 * way:
+        trial = now.repeat(len(left), 1)
+        trial[torch.arange(len(left)), left] = row[left]
+        after = scores(victim, trial)
+        best = int(after.argmax())
+        if not float(after[best]) > score:
+            break
+        found.append((left[best], (float(after[best]) - score) / way))
+        now[left[best]], score = row[left[best]], float(after[best])
+        left.pop(best)
+    return tuple(found)
+
+
+def _sufficient(victim: Victim, row: Tensor, active: Tensor, threshold: float, full: float) -> tuple[int, ...]:
+    """What is left when features are taken out, least useful first, as long as the score stays above the threshold."""
+    if not full > threshold:
+        return ()
+    without = row.repeat(len(active), 1)
+    without[torch.arange(len(active)), active] = 0.0
+    alone = scores(victim, without) if len(active) else torch.zeros(0)
+    kept = row.clone()
+    for at in alone.argsort(descending=True, stable=True).tolist():
+        feature = int(active[at])
+        kept[feature] = 0.0
+        if not float(scores(victim, kept[None])[0]) > threshold:
+            kept[feature] = row[feature]
+    return tuple(int(feature) for feature in active.tolist() if kept[feature] != 0)

@@ -1,0 +1,189 @@
+"""What the command line does, as functions: train a model folder, attack it, certify it, run the demo."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import attack
+from .certify import Certificate
+from .data import debian_programs, labels_of
+from .errors import BadInput
+from .evaluation import BUDGETS
+from .experiment import MERGE_ROWS, Question, compare, prepare
+from .facts import facts_of
+from .families import BoosterFamily, Family, NetworkFamily, NetworkScorer
+from .model_folder import ModelFolder
+from .nn import MonotoneNetwork
+from .progress import Progress
+from .proving import certificate_of
+from .threat import Threat
+from .training import Recipe, Rows
+
+DEMO_SEEDS = (0, 1, 2)
+DEMO_TITLE = "Debian programs: can it open a network connection?"
+DEMO_NOTES = (
+    "Facts about the ELF files of Debian 12 packages, made by the project's own script; no bytes inside.",
+    "The names that decide the label, and those that serve only with them, are no features.",
+)
+
+
+def train_folder(
+    table: Any,
+    question: Question,
+    *,
+    name: str,
+    title: str | None = None,
+    seeds: Sequence[int] = (0,),
+    boosters: bool = False,
+    recipe: Recipe | None = None,
+    notes: Sequence[str] = (),
+    progress: Progress | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> ModelFolder:
+    """Tune, train, attack and certify a monotone network and its unconstrained twin; the first seed's go to the folder.
+
+    Args:
+        table: a pyarrow table.
+        question: what is asked of it.
+        name, title, notes: for the report.
+        seeds: of training; the figures show their spread.
+        boosters: whether LightGBM, monotone and not, stands beside (extra `demo`).
+        recipe: of the networks.
+        progress: where to show it.
+        checkpoint: a file from which an interrupted final training goes on.
+
+    Raises:
+        BadInput, NoMatch: see `prepare`.
+
+    Cost: six settings and the seeds, for each of two or four families; a minute or two for some thousand rows.
+    """
+    progress = progress or Progress(shown=False)
+    prepared = prepare(table, question)
+    recipe = recipe or Recipe(accelerator="cpu")
+    families: list[Family] = [NetworkFamily(monotone, recipe) for monotone in (True, False)]
+    if boosters:
+        families += [BoosterFamily(monotone) for monotone in (True, False)]
+    compared = compare(prepared, families, seeds, progress, checkpoint)
+    ours, twin = (c.judged[0] for c in compared[:2])
+    assert isinstance(ours.scorer, NetworkScorer)
+    assert isinstance(twin.scorer, NetworkScorer)
+    certificate = certificate_of(ours.scorer.network, prepared.material.directions)
+    facts = facts_of(prepared, compared, certificate, seeds, name=name, title=title or name, notes=notes)
+    return ModelFolder(
+        question=question,
+        encoder=prepared.encoder,
+        network=ours.scorer.network.cpu(),
+        threshold=ours.threshold,
+        twin=twin.scorer.network.cpu(),
+        twin_threshold=twin.threshold,
+        moves=prepared.moves,
+        facts=facts,
+        certificate=certificate,
+    )
+
+
+def demo(progress: Progress | None = None, seeds: Sequence[int] = DEMO_SEEDS) -> ModelFolder:
+    """The whole story on real programs: see `isotone demo`."""
+    question = Question(
+        label="network", names="imports", group="source", identify=("package", "path"), threat=Threat(adds=("*",))
+    )
+    return train_folder(
+        debian_programs(),
+        question,
+        name="debian_programs",
+        title=DEMO_TITLE,
+        seeds=seeds,
+        boosters=True,
+        notes=DEMO_NOTES,
+        progress=progress,
+    )
+
+
+def certify_folder(folder: ModelFolder) -> Certificate:
+    """The verdict on the weights as they are in the folder now."""
+    return certificate_of(folder.network, folder.question.threat.directions(folder.encoder.features))
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attack on the bad rows of a file."""
+
+    name: str
+    victims: int
+    evaded: int
+    twin_victims: int
+    twin_evaded: int
+    twin_median_additions: int | None
+    broken: bool
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """All attacks on a file: `clean`, then detection by number of additions, for the network and its twin."""
+
+    attempts: tuple[Attempt, ...]
+    curve: tuple[float, ...]
+    twin_curve: tuple[float, ...]
+    positives: int
+    budgets: tuple[int | None, ...] = BUDGETS
+
+
+def attack_folder(folder: ModelFolder, table: Any, *, seed: int = 0, progress: Progress | None = None) -> Attempts:
+    """Attack the bad rows of a table; its benign rows are what an attacker may borrow from.
+
+    Raises:
+        BadInput: no bad rows, or columns that are not there.
+    """
+    progress = progress or Progress(shown=False)
+    question = folder.question
+    labels = labels_of(table, question.label, question.positive, both=False)
+    rows = Rows(folder.encoder.encode(table), labels)
+    bad = np.flatnonzero(labels == 1)
+    if not len(bad):
+        raise BadInput("attack", "the file has no bad rows", "an attack starts from rows that are labelled bad")
+    matrix = rows.examples.matrix()
+    x = np.asarray(matrix[bad].toarray(), dtype=np.float32)
+    benign = np.asarray(matrix[np.flatnonzero(labels == 0)[:MERGE_ROWS]].toarray(), dtype=np.float32)
+    borrowed = benign if len(benign) else np.zeros((1, x.shape[1]), dtype=np.float32)
+
+    def attacked(title: str, network: MonotoneNetwork, threshold: float) -> list[attack.Attacked]:
+        bar = progress.bar(f"attack {title}", 100)
+
+        def watch(done: int, total: int) -> None:
+            bar.update(100 * done // max(total, 1))
+
+        victim = NetworkScorer(network).victim(folder.moves, x)
+        found = attack.suite(victim, x, threshold, folder.moves, borrowed, seed=seed, progress=watch)
+        bar.finish()
+        return found
+
+    ours = attacked("the monotone network", folder.network, folder.threshold)
+    theirs = attacked("its unconstrained twin", folder.twin, folder.twin_threshold)
+    return Attempts(
+        attempts=tuple(_attempt(one, control) for one, control in zip(ours, theirs, strict=True)),
+        curve=_curve(ours),
+        twin_curve=_curve(theirs),
+        positives=len(bad),
+    )
+
+
+def _attempt(ours: attack.Attacked, control: attack.Attacked) -> Attempt:
+    return Attempt(
+        name=ours.name,
+        victims=int(ours.victims.sum()),
+        evaded=int(ours.evaded.sum()),
+        twin_victims=int(control.victims.sum()),
+        twin_evaded=int(control.evaded.sum()),
+        twin_median_additions=attack.median_additions(control),
+        broken=attack.is_broken(control),
+    )
+
+
+def _curve(attacks: list[attack.Attacked]) -> tuple[float, ...]:
+    fewest = attack.fewest(attacks)
+    return tuple(attack.detection_curve(fewest, (fewest != 0).numpy(), BUDGETS))

@@ -1,0 +1,232 @@
+"""Models built to fool the certifier. Each tells the trick it plays; none may be PROVED."""
+
+from __future__ import annotations
+
+import copy
+import random
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+
+
+class Turncoat(nn.Module):
+    """Behaves while it is traced: `is_exporting` is true only under torch.export."""
+
+    def forward(self, x):
+        return x if torch.compiler.is_exporting() else -x.abs()
+
+
+class Counter(nn.Module):
+    """Counts its calls in Python, which export bakes in as the number it saw."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return x * (1.0 if self.calls < 4 else -1.0)
+
+
+class SlowCounter(Counter):
+    """Turns only after a hundred calls: two calls that agree say nothing about the hundredth."""
+
+    def forward(self, x):
+        self.calls += 1
+        return x * (1.0 if self.calls < 100 else -1.0)
+
+
+class BufferCounter(nn.Module):
+    """Counts in a buffer: its present value is +1, its next one is not."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("sign", torch.ones(()))
+
+    def forward(self, x):
+        y = x * self.sign
+        self.sign.mul_(0.5).sub_(0.25)
+        return y
+
+
+class ClampInForward(nn.Module):
+    """Keeps its weights non-negative by rewriting them in forward: what is traced is not what is trained."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 1)
+
+    def forward(self, x):
+        self.layer.weight.data.clamp_(min=0)
+        return self.layer(x)
+
+
+class Overwriter(nn.Module):
+    """Writes into the tensor it is handed, so the second call sees another input."""
+
+    def forward(self, x):
+        x.add_(1.0)
+        return x
+
+
+class Dice(nn.Module):
+    """Draws its sign in Python: the trace holds one draw."""
+
+    def forward(self, x):
+        return x * random.choice([1.0, -1.0])
+
+
+class Noise(nn.Module):
+    """Adds noise, far below the score, at every call."""
+
+    def forward(self, x):
+        return x + 1e-3 * torch.rand(())
+
+
+class Sawtooth(nn.Module):
+    """Rises by a half-precision rounding and falls by the rest: x.half() - x is 0 only in exact arithmetic."""
+
+    def forward(self, x):
+        return x.half().float() - x
+
+
+class Underflow(nn.Module):
+    """-tanh on [30, 40]: float64 calls it constant, mathematics says it falls."""
+
+    def forward(self, x):
+        return -torch.tanh(30 + 10 * x.clamp(0, 1))
+
+
+class TinySlope(nn.Module):
+    """A falling exponential whose values underflow to exactly 0 in float64."""
+
+    def forward(self, x):
+        return -torch.exp(x.clamp(0, 1) - 900)
+
+
+class Wrap(nn.Module):
+    """Counts in int8, where 127 + 1 is -128."""
+
+    def forward(self, x):
+        return (x * 1000).round().clamp(0, 127).to(torch.int8) + 1
+
+
+class PaddingRow(nn.Module):
+    """A table whose last row is the negative one, reached by the index -1 through wrap-around."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("table", torch.tensor([0.0, 1.0, 2.0, -9.0]))
+
+    def forward(self, x):
+        return self.table[(x.clamp(0, 1) * 2).long() - 1]
+
+
+class BeyondTheBox(nn.Module):
+    """Monotone on the box that a careless interval of a - a would give: the two `a` are computed apart."""
+
+    def forward(self, x):
+        a, b = x * 1.0, x * 2.0
+        return (b - 3 * a).clamp(max=100.0)
+
+
+class LyingCopy(nn.Module):
+    """Its deep copy is a monotone model; the model itself is not."""
+
+    def forward(self, x):
+        return -x
+
+    def __deepcopy__(self, memo):
+        return nn.Identity()
+
+
+class NegativeDivisor(nn.Module):
+    """An average pool with a negative divisor: an average that turns the order."""
+
+    def forward(self, x):
+        return F.avg_pool2d(x[:, None, None, :].expand(-1, 1, 2, -1), (2, 1), divisor_override=-2)
+
+
+class NegativeAlpha(nn.Module):
+    """index_add with a negative alpha: an addition that subtracts."""
+
+    def forward(self, x):
+        return torch.zeros_like(x[:, :2]).index_add(1, torch.tensor([0, 1, 0]), x, alpha=-1)
+
+
+class NegativeElu(nn.Module):
+    """An ELU with a negative alpha: it falls on the left."""
+
+    def forward(self, x):
+        return F.elu(x, alpha=-1.0)
+
+
+class SwappedTopK(nn.Module):
+    """topk without order: its values may stand in any order."""
+
+    def forward(self, x):
+        return x.topk(2, sorted=False).values
+
+
+class HiddenInList(nn.Module):
+    """A weight in a plain list is in no state dict; it is a constant of the graph all the same."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden = [torch.tensor([1.0, -1.0, 0.0])]
+
+    def forward(self, x):
+        return x @ self.hidden[0]
+
+
+class HookedAway(nn.Module):
+    """Honest forward, and a hook that turns the result."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_forward_hook(lambda module, args, output: -output)
+
+    def forward(self, x):
+        return x
+
+
+class RareDip(nn.Module):
+    """Falls only in a window a thousandth wide, where no random scan looks."""
+
+    def forward(self, x):
+        return x - 5 * ((x > 0.7310) & (x < 0.7311)).float()
+
+
+class DetachedFall(nn.Module):
+    """Autograd sees x; the part that falls is detached."""
+
+    def forward(self, x):
+        return x - 2 * x.detach()
+
+
+class StraightThrough(torch.autograd.Function):
+    """A forward that falls with a backward that claims to rise."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return -x
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient
+
+
+class FalseGradient(nn.Module):
+    """Its gradient lies."""
+
+    def forward(self, x):
+        return StraightThrough.apply(x)
+
+
+IMPOSTORS = [
+    Turncoat, Counter, SlowCounter, BufferCounter, ClampInForward, Overwriter, Dice, Noise, Sawtooth, Underflow,
+    TinySlope, Wrap, PaddingRow, BeyondTheBox, LyingCopy, NegativeDivisor, NegativeAlpha, NegativeElu, SwappedTopK,
+    HiddenInList, HookedAway, RareDip, DetachedFall, FalseGradient,
+]  # fmt: skip
+assert copy.deepcopy(LyingCopy()).__class__ is nn.Identity

@@ -1,0 +1,42 @@
+"""No impostor is proved, and none is changed by being judged."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from isotone.certify import certify
+from isotone.certify._state import digest
+from isotone.verdict import Verdict
+
+from .impostors import IMPOSTORS, BufferCounter, ClampInForward
+
+X = torch.tensor([[0.1, 0.5, 0.9], [0.8, 0.4, 0.2]])
+
+
+@pytest.mark.parametrize("impostor", IMPOSTORS, ids=lambda c: c.__name__)
+def test_an_impostor_is_not_proved(impostor):
+    judged(impostor, (0.0, 1.0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("impostor", IMPOSTORS, ids=lambda c: c.__name__)
+def test_an_impostor_is_not_proved_without_a_domain(impostor):
+    judged(impostor, None)
+
+
+def judged(impostor, domain):
+    torch.manual_seed(0)
+    certificate = certify(impostor(), X, +1, domain, budget=150)
+    assert certificate.verdict is not Verdict.PROVED, certificate
+
+
+@pytest.mark.parametrize("make", [BufferCounter, ClampInForward, lambda: nn.BatchNorm1d(3)])
+def test_judging_leaves_the_model_as_it_was(make):
+    model, example = make(), X.clone()
+    before = digest(model)
+    certify(model, example, +1, budget=100)
+    assert digest(model) == before
+    assert torch.equal(example, X)
+    assert model.training
