@@ -22,13 +22,11 @@ from .attack import BlackBox, Moves, Victim
 from .data import Examples
 from .errors import require
 from .evaluation import Scores, partial_auc
-from .nn import Bag, MonotoneNetwork, quantile_knots
+from .nn import Bag, MonotoneEnsemble, MonotoneNetwork, quantile_knots
 from .training import SELECTION_RATE, Recipe, Rows, Watch, logits_of, train
 
 SAMPLE_ROWS = 16
 CENTRING_ROWS = 512
-# Largest block of (rows, names, width) floats at once: 64 MB.
-BLOCK_VALUES = 2**24
 
 Setting = Mapping[str, Any]
 
@@ -86,7 +84,7 @@ class Family(Protocol):
 class NetworkScorer:
     """A network that scores."""
 
-    network: MonotoneNetwork
+    network: MonotoneEnsemble
 
     def logits(self, examples: Examples) -> Scores:
         """Shape (rows,)."""
@@ -101,7 +99,7 @@ class NetworkScorer:
 class NetworkVictim:
     """The exact change of the logit under every move: a gradient is blind where a maximum has another winner."""
 
-    network: MonotoneNetwork
+    network: MonotoneEnsemble
 
     @torch.no_grad()
     def score(self, x: Tensor) -> Tensor:
@@ -114,9 +112,7 @@ class NetworkVictim:
         """Shape (n, d)."""
         distinct = len(x) - _repeats_at_end(x)
         found = torch.zeros_like(x)
-        size = max(1, BLOCK_VALUES // max(1, x.shape[1] * len(self.network.bias)))
-        for start in range(0, distinct, size):
-            found[start : start + size] = self._changes(x[start : start + size], moves)
+        found[:distinct] = self._changes(x[:distinct], moves)
         found[distinct:] = found[distinct - 1]
         return found
 
@@ -140,12 +136,12 @@ def _repeats_at_end(x: Tensor) -> int:
 
 # Settings tried for every network. "max" against "sum" matters most; the rest is how hard it is held back.
 NETWORK_SETTINGS: tuple[Setting, ...] = (
-    {"pool": "max"},
-    {"pool": "max", "weight_decay": 1.0},
-    {"pool": "max", "name_dropout": 0.2},
-    {"pool": "max", "learning_rate": 3e-3},
+    {"pool": "max", "dropout": 0.1},
+    {"pool": "max", "dropout": 0.3},
+    {"pool": "max", "dropout": 0.1, "learning_rate": 3e-2},
+    {"pool": "max", "dropout": 0.1, "name_dropout": 0.2},
     {"pool": "sum"},
-    {"pool": "sum", "weight_decay": 1.0, "learning_rate": 3e-3},
+    {"pool": "sum", "weight_decay": 1.0, "learning_rate": 3e-2},
 )
 
 BOOSTER_SETTINGS: tuple[Setting, ...] = (
@@ -164,6 +160,7 @@ class NetworkFamily:
 
     monotone: bool = True
     recipe: Recipe = field(default_factory=Recipe)
+    members: int = 3
     hidden: tuple[int, ...] = (64, 32)
     settings: tuple[Setting, ...] = NETWORK_SETTINGS
 
@@ -185,6 +182,7 @@ class NetworkFamily:
             monotone=self.monotone,
             **{key: value for key, value in setting.items() if key in ("pool", "dropout", "name_dropout")},
         )
+        network.believe_(torch.from_numpy(np.asarray(training.examples.names.sum(axis=0)).ravel()))
         some = np.sort(np.random.default_rng(seed).permutation(len(training))[:CENTRING_ROWS])
         network.centre_(*training.batch(some), prior=float(training.labels.mean()))
         return network
@@ -192,12 +190,18 @@ class NetworkFamily:
     def fit(
         self, material: Material, setting: Setting, seed: int, watch: Watch | None = None, checkpoint: Any = None
     ) -> NetworkScorer:
-        """Trained; the best epoch by validation."""
-        network = self.start(material, setting, seed)
+        """Each member trained by itself; the best epoch of each by validation."""
         ours = ("learning_rate", "weight_decay", "positive_weight")
-        recipe = replace(self.recipe, seed=seed, **{key: value for key, value in setting.items() if key in ours})
-        train(network, material.training, material.validation, recipe, watch=watch, checkpoint=checkpoint)
-        return NetworkScorer(network)
+        changed = {key: value for key, value in setting.items() if key in ours}
+        members = []
+        for member in range(self.members):
+            own_seed = seed * 1_000 + member
+            network = self.start(material, setting, own_seed)
+            recipe = replace(self.recipe, seed=own_seed, **changed)
+            place = None if checkpoint is None else f"{checkpoint}.{member}"
+            train(network, material.training, material.validation, recipe, watch=watch, checkpoint=place)
+            members.append(network)
+        return NetworkScorer(MonotoneEnsemble(members).eval())
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from .certify import Certificate
 from .data import Encoder
 from .errors import BadInput, CannotWrite, NotAModel, require
 from .experiment import Question
-from .nn import MonotoneNetwork
+from .nn import MonotoneEnsemble
 from .threat import Threat
 
 FORMAT = 1
@@ -47,9 +47,9 @@ class ModelFolder:
 
     question: Question
     encoder: Encoder
-    network: MonotoneNetwork
+    network: MonotoneEnsemble
     threshold: float
-    twin: MonotoneNetwork
+    twin: MonotoneEnsemble
     twin_threshold: float
     moves: Moves
     facts: dict[str, Any]
@@ -175,12 +175,12 @@ def _json(place: Path, name: str) -> dict[str, Any]:
     return content
 
 
-def _network(place: Path, name: str, arguments: dict[str, Any]) -> MonotoneNetwork:
+def _network(place: Path, name: str, arguments: list[dict[str, Any]]) -> MonotoneEnsemble:
     safetensors = require("safetensors", "train")
     load_file = require("safetensors.torch", "train").load_file
     if not (place / name).is_file():
         raise NotAModel(place, f"{name} is missing")
-    network = MonotoneNetwork(**arguments)
+    network = MonotoneEnsemble.made(arguments)
     try:
         network.load_state_dict(load_file(place / name))
     except (RuntimeError, safetensors.SafetensorError, OSError) as fault:

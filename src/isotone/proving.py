@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from .certify import Certificate, certify
 from .directions import FREE
 from .errors import BadInput
-from .nn import MonotoneNetwork
+from .nn import MonotoneEnsemble
 
 
-def certificate_of(network: MonotoneNetwork, directions: Sequence[int]) -> Certificate:
+def certificate_of(network: MonotoneEnsemble, directions: Sequence[int]) -> Certificate:
     """The verdict on a network, in eval mode, over presences of its whole vocabulary and all finite numbers."""
     network.eval()
     names, numbers = network.names, len(directions) - network.names
@@ -37,7 +37,7 @@ def certificate_of(network: MonotoneNetwork, directions: Sequence[int]) -> Certi
 
 
 class _OfNumbers(nn.Module):
-    def __init__(self, network: MonotoneNetwork) -> None:
+    def __init__(self, network: MonotoneEnsemble) -> None:
         super().__init__()
         self.network = network
         self.train(network.training)

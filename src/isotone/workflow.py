@@ -18,7 +18,7 @@ from .experiment import MERGE_ROWS, Question, compare, prepare
 from .facts import facts_of
 from .families import BoosterFamily, Family, NetworkFamily, NetworkScorer
 from .model_folder import ModelFolder
-from .nn import MonotoneNetwork
+from .nn import MonotoneEnsemble
 from .progress import Progress
 from .proving import certificate_of
 from .threat import Threat
@@ -151,7 +151,7 @@ def attack_folder(folder: ModelFolder, table: Any, *, seed: int = 0, progress: P
     benign = np.asarray(matrix[np.flatnonzero(labels == 0)[:MERGE_ROWS]].toarray(), dtype=np.float32)
     borrowed = benign if len(benign) else np.zeros((1, x.shape[1]), dtype=np.float32)
 
-    def attacked(title: str, network: MonotoneNetwork, threshold: float) -> list[attack.Attacked]:
+    def attacked(title: str, network: MonotoneEnsemble, threshold: float) -> list[attack.Attacked]:
         bar = progress.bar(f"attack {title}", 100)
 
         def watch(done: int, total: int) -> None:

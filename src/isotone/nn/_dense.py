@@ -100,7 +100,7 @@ def trunk(widths: Sequence[int], *, monotone: bool = True, dropout: float = 0.0)
     """
     layers: list[nn.Module] = []
     for depth, (before, after) in enumerate(itertools.pairwise(widths)):
-        layers.append(Saturating(above=depth % 2 == 1))
+        layers.append(Saturating(above=depth % 2 == 0))
         if dropout:
             layers.append(nn.Dropout(dropout))
         layers.append(MonotoneLinear(before, after, directions=+1 if monotone else 0))

@@ -21,6 +21,8 @@ from ..directions import DECREASING, FREE, Directions, as_directions
 
 # Rows start near 0, so that a name that training says nothing about counts for nothing; the gain keeps learning brisk.
 _START, _GAIN = 0.02, 3.0
+# A name in so many training rows is believed by a quarter.
+_HALF_BELIEVED = 40
 
 
 class Bag(NamedTuple):
@@ -52,7 +54,39 @@ class Bag(NamedTuple):
         return Bag(self.ids[kept], before[self.offsets])
 
 
-class NameSum(nn.Module):
+class _Rows(nn.Module):
+    """A weight row per name, times how far the name is believed."""
+
+    trust: Tensor
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.register_buffer("trust", torch.ones(len(weight), 1))
+
+    def believe_(self, counts: Tensor) -> None:
+        """Hold back the names that few training rows have.
+
+        What n rows say about a name is uncertain by about 1/n: its row is multiplied by (n / (n + 40))^2, the shrinkage
+        of ridge regression, squared since rare names are also the ones there are most of.
+
+        Args:
+            counts: shape (names,), rows of the training set that have each name.
+        """
+        n = counts.to(self.trust)[:, None]
+        self.trust.copy_((n / (n + _HALF_BELIEVED)) ** 2)
+
+    @property
+    def rows(self) -> Tensor:
+        """What is summed or compared, shape (names, out_features)."""
+        return _GAIN * self.trust * self.weight
+
+    def extra_repr(self) -> str:
+        """Its sizes."""
+        return f"names={self.weight.shape[0]}, out_features={self.weight.shape[1]}"
+
+
+class NameSum(_Rows):
     """Sum of one weight row per present name.
 
     Args:
@@ -70,31 +104,25 @@ class NameSum(nn.Module):
     """
 
     def __init__(self, names: int, out_features: int, directions: Directions = +1) -> None:
-        super().__init__()
-        self.directions = as_directions(directions, names)
-        sign = torch.tensor(self.directions)[:, None]
+        found = as_directions(directions, names)
+        sign = torch.tensor(found)[:, None]
         random_sign = torch.where(torch.rand(names, out_features) < 0.5, -1.0, 1.0)
-        self.weight = nn.Parameter(
-            _START * torch.rand(names, out_features) * torch.where(sign == FREE, random_sign, sign.float())
-        )
-        constraint = by_direction(self.directions, dim=0)
+        signed = torch.where(sign == FREE, random_sign, sign.float())
+        super().__init__(_START * torch.rand(names, out_features) * signed)
+        constraint = by_direction(found, dim=0)
         if constraint is not None:
             constrain(self, "weight", constraint)
 
     def forward(self, bag: Bag) -> Tensor:
         """The sums."""
-        return _GAIN * nn.functional.embedding_bag(bag.ids, self.weight, bag.offsets, mode="sum")
+        return nn.functional.embedding_bag(bag.ids, self.rows, bag.offsets, mode="sum")
 
     def padded(self, ids: Tensor, presence: Tensor) -> Tensor:
         """The sums of sets padded to one size; an entry of presence 0 counts for nothing."""
-        return _GAIN * (nn.functional.embedding(ids, self.weight) * presence[:, :, None]).sum(dim=1)
-
-    def extra_repr(self) -> str:
-        """Its sizes."""
-        return f"names={self.weight.shape[0]}, out_features={self.weight.shape[1]}"
+        return (nn.functional.embedding(ids, self.rows) * presence[:, :, None]).sum(dim=1)
 
 
-class NameMax(nn.Module):
+class NameMax(_Rows):
     """The largest entry, over the present names, of each column of their weight rows; 0 for an empty set.
 
     Args:
@@ -116,31 +144,21 @@ class NameMax(nn.Module):
     takes_part: Tensor
 
     def __init__(self, names: int, out_features: int, directions: Directions = +1, *, constrained: bool = True) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(_START * torch.rand(names, out_features))
+        super().__init__(_START * torch.rand(names, out_features))
         found = torch.tensor(as_directions(directions, names))
         self.register_buffer("takes_part", (found != DECREASING).float()[:, None])
-        self.all_take_part = bool(self.takes_part.all())
         if constrained:
             constrain(self, "weight", NonNegative())
 
     @property
     def rows(self) -> Tensor:
-        """The weight rows, those of left-out names 0; shape (names, out_features)."""
-        return self.weight if self.all_take_part else self.weight * self.takes_part
+        """What is compared, shape (names, out_features); of left-out names 0."""
+        return _GAIN * self.trust * self.takes_part * self.weight
 
     def forward(self, bag: Bag) -> Tensor:
         """The maxima."""
-        return _GAIN * nn.functional.embedding_bag(bag.ids, self.rows, bag.offsets, mode="max").relu()
+        return nn.functional.embedding_bag(bag.ids, self.rows, bag.offsets, mode="max").relu()
 
     def padded(self, ids: Tensor, presence: Tensor) -> Tensor:
         """The maxima of sets padded to one size; an entry of presence 0 counts for nothing."""
-        return _GAIN * (nn.functional.embedding(ids, self.rows) * presence[:, :, None]).amax(dim=1).relu()
-
-    def with_each(self, pooled: Tensor) -> Tensor:
-        """What `forward` would give with one more name, for each name: (sets, out) -> (sets, names, out)."""
-        return torch.maximum(pooled[:, None, :], _GAIN * self.rows)
-
-    def extra_repr(self) -> str:
-        """Its sizes."""
-        return f"names={self.weight.shape[0]}, out_features={self.weight.shape[1]}"
+        return (nn.functional.embedding(ids, self.rows) * presence[:, :, None]).amax(dim=1).relu()

@@ -24,6 +24,9 @@ from ._ramps import Ramps
 
 Pool = Literal["max", "sum"]
 
+# Additions that go through the trunk at once.
+_PART = 2**16
+
 
 class MonotoneNetwork(nn.Module):
     """A monotone scorer of sets of names and rows of numbers; one raw logit, for `BCEWithLogitsLoss`.
@@ -139,23 +142,42 @@ class MonotoneNetwork(nn.Module):
     def with_each(self, names: Bag, numbers: Tensor | None = None) -> Tensor:
         """The logits with one more name, for every name of the vocabulary: shape (rows, names). Exact, in eval mode.
 
-        Cost: rows x names passes through the trunk; hand over few rows at a time.
+        Cost: a comparison per row, name and unit, and a pass through the trunk for each addition that changes a unit.
         """
-        others = self._first([] if self.name_sum is None else [self.name_sum(names)], numbers)
-        first = others.expand(len(names.offsets), -1)[:, None, :]
+        pools = [pool(names) for pool in (self.name_max, self.name_sum) if pool is not None]
+        first = self._first(pools, numbers)
+        found = self._score(first)[:, None].repeat(1, self.names)
+        raised, added = self._effects(names, pools)
+        row, name = (raised | added).nonzero(as_tuple=True)
+        for start in range(0, len(row), _PART):
+            at, new = row[start : start + _PART], name[start : start + _PART]
+            trial = first[at]
+            if self.name_max is not None:
+                trial = trial + (self.name_max.rows[new] - pools[0][at]).relu()
+            if self.name_sum is not None:
+                trial = trial + self.name_sum.rows[new] * added[at, new, None]
+            found[at, new] = self._score(trial)
+        return found
+
+    def _effects(self, names: Bag, pools: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Which additions raise a maximum, and which add to a sum (those not there yet); both (rows, names) bool."""
+        rows, device = len(names.offsets), self.bias.device
+        raised = torch.zeros(rows, self.names, dtype=torch.bool, device=device)
+        added = torch.zeros_like(raised)
         if self.name_max is not None:
-            first = first + self.name_max.with_each(self.name_max(names))
+            for unit in range(len(self.bias)):  # one unit at a time: (rows, names) at once, not (rows, names, units)
+                raised |= self.name_max.rows[None, :, unit] > pools[0][:, None, unit]
         if self.name_sum is not None:
-            vocabulary = torch.arange(len(self.name_sum.weight), device=self.bias.device)
-            single = self.name_sum(Bag(vocabulary, vocabulary))  # one set per name
-            # A name that is present already adds nothing.
-            owner = (
-                torch.bucketize(torch.arange(len(names.ids), device=self.bias.device), names.offsets, right=True) - 1
-            )
-            absent = torch.ones(len(names.offsets), len(vocabulary), device=self.bias.device)
-            absent[owner, names.ids] = 0.0
-            first = first + absent[:, :, None] * single
-        return self._score(first)
+            owner = torch.bucketize(torch.arange(len(names.ids), device=device), names.offsets, right=True) - 1
+            added |= True
+            added[owner, names.ids] = False
+        return raised, added
+
+    def believe_(self, counts: Tensor) -> None:
+        """Hold back rare names; see `NameMax.believe_`."""
+        for pool in (self.name_max, self.name_sum):
+            if pool is not None:
+                pool.believe_(counts)
 
     @torch.no_grad()
     def centre_(self, names: Bag | None, numbers: Tensor | None, prior: float = 0.5) -> None:
