@@ -2,6 +2,7 @@
 
 from . import nn as nn
 from ._version import __version__ as __version__
+from .certify import Certificate as Certificate
 from .constraints import Between as Between
 from .constraints import NonNegative as NonNegative
 from .constraints import NonPositive as NonPositive
@@ -15,3 +16,6 @@ from .threat import Threat as Threat
 from .verdict import Domain as Domain
 from .verdict import Verdict as Verdict
 from .verdict import Witness as Witness
+
+# Last: from here on `isotone.certify` is the function, and its room is reached as `from isotone.certify import ...`.
+from .certify import certify as certify  # isort: skip

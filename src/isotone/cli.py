@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -105,7 +106,10 @@ def score(
     data: Data,
     id_column: Annotated[str | None, typer.Option("--id", help="A column that names the rows.")] = None,
 ) -> None:
-    """Scores of a file of any size, as CSV on standard output. A row that cannot be read is an alarm, and is named."""
+    """Scores of a file of any size, as CSV on standard output. A row that cannot be read is an alarm, and is named.
+
+    Exit code: 0 if every row could be read, 3 if not.
+    """
     from .model_folder import ModelFolder  # noqa: PLC0415
     from .scoring import score_file  # noqa: PLC0415
 
@@ -198,13 +202,23 @@ def _print(table: Any) -> None:
 
 def main() -> None:
     """The entry point: a mistake of the user's ends in one sentence, not in a traceback."""
+    code: Any = 0
     try:
-        app()
+        try:
+            app()
+        except SystemExit as end:
+            code = end.code
+        sys.stdout.flush()  # here, where a full disk or a closed pipe can still be answered
     except IsotoneError as fault:
         typer.echo(f"isotone: {fault}", err=True)
-        sys.exit(2)
-    except BrokenPipeError:  # `isotone score ... | head`
-        sys.exit(0)
+        code = 2
+    except OSError as fault:
+        # What is left in the buffer would fail again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(fault, BrokenPipeError):  # `isotone score ... | head` wants no more, and that is all
+            typer.echo(f"isotone: {fault.filename or 'standard output'}: {fault.strerror or fault}.", err=True)
+            code = 2
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -7,17 +7,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from . import attack
 from .data import Encoder, labels_of, split
-from .errors import NoMatch, require
+from .errors import BadInput, NoMatch, require
 from .evaluation import BUDGETS, Interval, auc, detection, false_alarms, require_support, roc, threshold_at
 from .families import SAMPLE_ROWS, Family, Material, Scorer, Tuned, tune
 from .progress import Bar, Progress
@@ -93,7 +95,7 @@ def prepare(table: Any, question: Question, seed: int = 0) -> Prepared:
         if column not in table.column_names:
             raise NoMatch("table", column, table.column_names, "column")
     labels = labels_of(table, question.label, question.positive)
-    groups = None if question.group is None else np.array([str(g) for g in table[question.group].to_pylist()])
+    groups = None if question.group is None else _groups(table[question.group])
     # Columns that name rows and groups are no features.
     aside = {*question.identify, *([question.group] if question.group else [])}
     bag = question.text or question.names
@@ -117,7 +119,12 @@ def prepare(table: Any, question: Question, seed: int = 0) -> Prepared:
     )
     for name, side in (("validation", validation), ("the test side", test)):
         require_support(question.max_false_alarm_rate, int((side.labels == 0).sum()), name)
+        if not side.labels.any():
+            came = f"{name} has no positive row left, without those that repeat an earlier side"
+            raise BadInput("split", came, "at least one is needed", "Bring more bad rows that differ.")
     directions = question.threat.directions(encoder.features)
+    if not any(directions):
+        raise BadInput("threat", "every feature is free", "at least one that can be added or removed is needed")
     width = len(encoder.vocabulary)
     low, high = np.zeros(len(directions), np.float32), np.ones(len(directions), np.float32)
     if encoder.columns:
@@ -137,6 +144,11 @@ def prepare(table: Any, question: Question, seed: int = 0) -> Prepared:
         },
         dropped=sides.dropped,
     )
+
+
+def _groups(column: Any) -> NDArray[Any]:
+    """The groups as strings; a missing one stays missing, for `split` to refuse."""
+    return np.array([None if g is None or g != g else str(g) for g in column.to_pylist()], dtype=object)  # noqa: PLR0124
 
 
 @dataclass(frozen=True)
@@ -218,6 +230,18 @@ class Compared:
         return float(np.mean([judged.validation_detection for judged in self.judged]))
 
 
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch: on networks of this size more threads gain little, and lose much where cores are busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@one_thread()
 def compare(
     prepared: Prepared, families: Sequence[Family], seeds: Sequence[int], progress: Progress, checkpoint: Any = None
 ) -> list[Compared]:
@@ -227,9 +251,9 @@ def compare(
         bar = progress.bar(f"tune {family.name}", len(family.settings))
 
         def watch(done: int, _: int, best: float, bar: Bar = bar) -> None:
-            bar.update(done, f"best partial AUC {best:.3f}")
+            bar.update(done, f"best detection {best:.1%} on validation rows")
 
-        tuned = tune(family, prepared.material, seeds[0], watch)
+        tuned = tune(family, prepared.material, seeds[0], watch, rate=prepared.question.max_false_alarm_rate)
         first = checkpoint if not found else None
         judged = [
             fit_and_judge(tuned, prepared, seed, progress, None if at else first) for at, seed in enumerate(seeds)
@@ -250,6 +274,6 @@ def fit_and_judge(tuned: Tuned, prepared: Prepared, seed: int, progress: Progres
     scorer = tuned.family.fit(prepared.material, tuned.setting, seed, watch, **keyed)
     bar.finish()
     bar = progress.bar(f"attack {tuned.family.name}, seed {seed}", 100)
-    judged = judge(scorer, prepared, seed=seed, watch=lambda done, total: bar.update(100 * done // max(total, 1)))
+    judged = judge(scorer, prepared, seed=seed, watch=lambda done, total: bar.update(99 * done // max(total, 1)))
     bar.finish(f"detection {judged.clean:.1%}, after 10 additions {judged.curve[BUDGETS.index(10)]:.1%}")
     return judged

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,7 +20,7 @@ from torch import Tensor
 from .attack import BlackBox, Moves, Victim
 from .data import Examples
 from .errors import require
-from .evaluation import Scores, partial_auc
+from .evaluation import Scores, detection, partial_auc, threshold_at
 from .nn import Bag, MonotoneEnsemble, MonotoneNetwork, quantile_knots
 from .training import SELECTION_RATE, Recipe, Rows, Watch, logits_of, train
 
@@ -139,17 +138,13 @@ NETWORK_SETTINGS: tuple[Setting, ...] = (
     {"pool": "max", "dropout": 0.1},
     {"pool": "max", "dropout": 0.3},
     {"pool": "max", "dropout": 0.1, "learning_rate": 3e-2},
-    {"pool": "max", "dropout": 0.1, "name_dropout": 0.2},
     {"pool": "sum"},
-    {"pool": "sum", "weight_decay": 1.0, "learning_rate": 3e-2},
 )
 
 BOOSTER_SETTINGS: tuple[Setting, ...] = (
     {"num_leaves": 15, "min_child_samples": 5},
     {"num_leaves": 15, "min_child_samples": 20},
     {"num_leaves": 31, "min_child_samples": 5},
-    {"num_leaves": 31, "min_child_samples": 5, "colsample_bytree": 0.3},
-    {"num_leaves": 63, "min_child_samples": 3},
     {"num_leaves": 31, "min_child_samples": 10, "learning_rate": 0.1},
 )
 
@@ -303,7 +298,7 @@ class _TreeVictim:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The setting of a family that was best on validation rows, and how good each was."""
+    """The setting of a family that was best on validation rows, and the detection of each."""
 
     family: Family
     setting: Setting
@@ -311,13 +306,25 @@ class Tuned:
 
 
 def tune(
-    family: Family, material: Material, seed: int = 0, watch: Callable[[int, int, float], object] | None = None
+    family: Family,
+    material: Material,
+    seed: int = 0,
+    watch: Callable[[int, int, float], object] | None = None,
+    *,
+    rate: float = 0.01,
 ) -> Tuned:
-    """Try each setting once; the best partial AUC on the validation rows wins (clean quality, nothing else)."""
-    scores = []
+    """Try each setting once; the best on validation rows wins: clean quality, and nothing else.
+
+    Best is the detection at the false-alarm rate at which the detector will be used, then the partial AUC. On re-splits
+    of training and validation rows this ended higher than choosing by partial AUC or AUC, for networks and boosters.
+    """
+    labels = material.validation.labels
+    found = []
     for done, setting in enumerate(family.settings):
         logits = family.fit(material, setting, seed).logits(material.validation.examples)
-        scores.append(partial_auc(logits, material.validation.labels, SELECTION_RATE))
+        threshold = threshold_at(logits[labels == 0], rate)
+        found.append((detection(logits, labels, threshold), partial_auc(logits, labels, SELECTION_RATE)))
         if watch is not None:
-            watch(done + 1, len(family.settings), max(scores))
-    return Tuned(family, copy.copy(family.settings[int(np.argmax(scores))]), tuple(scores))
+            watch(done + 1, len(family.settings), max(found)[0])
+    best = max(range(len(found)), key=found.__getitem__)
+    return Tuned(family, dict(family.settings[best]), tuple(score for score, _ in found))

@@ -10,9 +10,11 @@ certificate.json      the verdict, with its scope
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from typing import Any
 from .attack import Moves
 from .certify import Certificate
 from .data import Encoder
-from .errors import BadInput, CannotWrite, NotAModel, require
+from .errors import BadInput, CannotWrite, IsotoneError, NotAModel, require
 from .experiment import Question
 from .nn import MonotoneEnsemble
 from .threat import Threat
@@ -28,6 +30,8 @@ from .threat import Threat
 FORMAT = 1
 MODEL, WEIGHTS, TWIN = "model.json", "weights.safetensors", "twin.safetensors"
 FACTS, CERTIFICATE = "facts.json", "certificate.json"
+REPORT = "report.html"  # of `isotone report`
+OURS = frozenset({MODEL, WEIGHTS, TWIN, FACTS, CERTIFICATE, REPORT})
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,10 @@ class ModelFolder:
 
         Args:
             folder: where; it must not exist, or be an isotone model and `replace` be set.
-            replace: whether an older model at that place may be replaced.
+            replace: whether an older model at that place may be replaced. It stays until the new one is whole.
 
         Raises:
-            BadInput: something else is there.
+            BadInput: something else is there, or something that is not ours is in the older model.
             CannotWrite: the place cannot be written to.
         """
         place = writable(folder, replace=replace)
@@ -83,14 +87,13 @@ class ModelFolder:
                 "twin_threshold": self.twin_threshold,
                 "targets": self.moves.target.tolist(),
             }
-            safetensors.save_file(self.network.state_dict(), partial / WEIGHTS)
-            safetensors.save_file(self.twin.state_dict(), partial / TWIN)
+            # Not `save_file`: it makes files that only their owner may read.
+            for name, network in ((WEIGHTS, self.network), (TWIN, self.twin)):
+                (partial / name).write_bytes(safetensors.save(network.state_dict()))
             for name, content in ((FACTS, self.facts), (CERTIFICATE, self.certificate.to_dict()), (MODEL, about)):
                 (partial / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
             partial.chmod(0o755)
-            if place.exists():
-                shutil.rmtree(place)
-            partial.rename(place)
+            _put(partial, _replaceable(place, folder, replace=replace))
         except OSError as fault:
             raise CannotWrite(place, fault.strerror or fault) from None
         finally:
@@ -115,18 +118,26 @@ class ModelFolder:
             thresholds = [float(about[key]) for key in ("threshold", "twin_threshold")]
             directions = question.threat.directions(encoder.features)
             moves = Moves.between(directions, about["targets"], about["targets"])
-        except (KeyError, TypeError, ValueError, AttributeError) as fault:
-            if isinstance(fault, NotAModel):
-                raise
-            raise NotAModel(place, f"{MODEL} is not whole ({fault})") from None
-        if networks[0].names != len(encoder.vocabulary):
-            raise NotAModel(
-                place, f"{MODEL} names {len(encoder.vocabulary)} names for a network of {networks[0].names}"
-            )
+        except NotAModel:
+            raise
+        # RuntimeError is torch's, for a network of impossible sizes.
+        except (IsotoneError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as fault:
+            raise NotAModel(place, f"{MODEL} is not whole ({_short(fault)})") from None
+        # A threshold of NaN would never alarm.
+        if not all(map(math.isfinite, thresholds)):
+            raise NotAModel(place, f"{MODEL} has a threshold that is no finite number")
+        sizes = (len(encoder.vocabulary), len(encoder.columns))
+        for one in (member for network in networks for member in network.networks):
+            if (one.names, len(one.arguments["knots"])) != sizes:
+                raise NotAModel(
+                    place, f"{MODEL} has {sizes[0]} names and {sizes[1]} numbers, and a network of other sizes"
+                )
         try:
             certificate = Certificate.from_dict(_json(place, CERTIFICATE))
-        except (KeyError, TypeError, ValueError) as fault:
-            raise NotAModel(place, f"{CERTIFICATE} is not whole ({fault})") from None
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as fault:
+            if isinstance(fault, NotAModel):
+                raise
+            raise NotAModel(place, f"{CERTIFICATE} is not whole ({_short(fault)})") from None
         return cls(
             question=question,
             encoder=encoder,
@@ -148,17 +159,46 @@ def writable(folder: str | os.PathLike[str], *, replace: bool = False) -> Path:
         CannotWrite: its parent is not there or cannot be written to.
     """
     place = Path(folder).absolute()
-    if place.exists() and not (replace and (place / MODEL).is_file()):
-        right = "a name that is not taken would be right"
-        then = "Replace an older model with --replace." if (place / MODEL).is_file() else ""
-        raise BadInput(f"--out {folder}", "it exists already", right, then)
     try:
+        _replaceable(place, folder, replace=replace)
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent):
             pass
     except OSError as fault:
         raise CannotWrite(place, fault.strerror or fault) from None
     return place
+
+
+def _replaceable(place: Path, said: str | os.PathLike[str], *, replace: bool) -> Path:
+    """The place, if nothing is there, or an older model that may go."""
+    if not os.path.lexists(place):
+        return place
+    ours = (place / MODEL).is_file()
+    if not (replace and ours):
+        then = "Replace an older model with --replace." if ours else ""
+        raise BadInput(f"--out {said}", "it exists already", "a name that is not taken would be right", then)
+    if strange := sorted({entry.name for entry in place.iterdir()} - OURS):
+        then = f"Move {strange[0]!r} out of it, or name another place."
+        raise BadInput(f"--out {said}", f"{strange[0]!r} is in it", "only a model folder is replaced", then)
+    return place
+
+
+def _put(partial: Path, place: Path) -> None:
+    """Move a whole folder into place. The older one is only moved aside before, and comes back if that fails."""
+    if not os.path.lexists(place):
+        partial.rename(place)
+        return
+    older = partial.with_name(f"{partial.name}.older")
+    place.rename(older)
+    try:
+        partial.rename(place)
+    except OSError:
+        older.rename(place)
+        raise
+    if older.is_symlink():
+        older.unlink()
+    else:
+        shutil.rmtree(older, ignore_errors=True)
 
 
 def _json(place: Path, name: str) -> dict[str, Any]:
@@ -168,8 +208,8 @@ def _json(place: Path, name: str) -> dict[str, Any]:
         content = json.loads((place / name).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise NotAModel(place, f"{name} is missing") from None
-    except (OSError, ValueError) as fault:
-        raise NotAModel(place, f"{name} cannot be read ({fault})") from None
+    except (OSError, ValueError, RecursionError) as fault:
+        raise NotAModel(place, f"{name} cannot be read ({_short(fault)})") from None
     if not isinstance(content, dict):
         raise NotAModel(place, f"{name} is not what it should be")
     return content
@@ -182,10 +222,22 @@ def _network(place: Path, name: str, arguments: list[dict[str, Any]]) -> Monoton
         raise NotAModel(place, f"{name} is missing")
     network = MonotoneEnsemble.made(arguments)
     try:
-        network.load_state_dict(load_file(place / name))
+        with warnings.catch_warnings():
+            # Weights outside their constraints would be projected with a warning: they are not what was trained.
+            warnings.simplefilter("error", UserWarning)
+            network.load_state_dict(load_file(place / name))
+    except UserWarning:
+        raise NotAModel(place, f"{name} has weights outside their constraints") from None
     except (RuntimeError, safetensors.SafetensorError, OSError) as fault:
-        raise NotAModel(place, f"{name} is not whole ({str(fault).splitlines()[0]})") from None
+        raise NotAModel(place, f"{name} is not whole ({_short(fault)})") from None
+    if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
+        raise NotAModel(place, f"{name} has a weight that is no finite number")
     return network.eval()
+
+
+def _short(fault: BaseException) -> str:
+    """The first line of what was said, without its full stop."""
+    return (str(fault).splitlines() or [type(fault).__name__])[0].rstrip(".:")
 
 
 def _question(stored: dict[str, Any]) -> Question:

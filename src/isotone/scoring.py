@@ -6,12 +6,13 @@ A row that cannot be read fails closed: it is named, and it is an alarm. Else be
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .data import read_blocks
+from .data import Block, read_blocks
+from .errors import BadInput, NoMatch
 from .families import NetworkScorer
 from .model_folder import ModelFolder
 
@@ -47,8 +48,7 @@ def score_file(folder: ModelFolder, path: str | os.PathLike[str], id_column: str
     Cost: some ten thousand rows a second; memory of one block.
     """
     scorer = NetworkScorer(folder.network)
-    columns = (*folder.encoder.needs, *([id_column] if id_column else []))
-    for block in read_blocks(path, columns=list(dict.fromkeys(columns))):
+    for block in _blocks(path, folder.encoder.needs, id_column):
         examples = folder.encoder.encode(block.table, "collect", block.failures)
         logits = scorer.logits(examples)
         ids = block.table[id_column].to_pylist() if id_column else [""] * len(block)
@@ -59,5 +59,18 @@ def score_file(folder: ModelFolder, path: str | os.PathLike[str], id_column: str
                 yield Scored(number, name, None, None, alarm=True, unknown=0, error=examples.failures[at])
             else:
                 logit = float(logits[at])
-                alarm = logit > folder.threshold
+                alarm = not logit <= folder.threshold  # so that NaN is an alarm
                 yield Scored(number, name, float(shares[at]), logit, alarm, int(examples.unknown[at]))
+
+
+def _blocks(path: str | os.PathLike[str], needed: Sequence[str], id_column: str | None) -> Iterator[Block]:
+    """The columns that the model needs, and the one that names the rows."""
+    columns = dict.fromkeys((*needed, *([] if id_column is None else [id_column])))
+    try:
+        yield from read_blocks(path, columns=columns)
+    except BadInput:
+        # A column that is missing is said to be the model's; this one is the caller's.
+        first = None if id_column is None or id_column in needed else next(read_blocks(path), None)
+        if id_column is not None and first is not None and id_column not in first.table.column_names:
+            raise NoMatch("--id", id_column, first.table.column_names, "column") from None
+        raise

@@ -13,7 +13,7 @@ def detectors_table(facts: Mapping[str, Any]) -> Any:
     """The detectors of a comparison, as a rich table."""
     rate = facts["max_false_alarm_rate"]
     table = require("rich.table", "train").Table(
-        title=f"Detection at {rate:.0%} false alarms, mean over {len(facts['seeds'])} seed(s), test rows",
+        title=f"Detection at {100 * rate:g}% false alarms, mean over {len(facts['seeds'])} seed(s), test rows",
         title_justify="left",
     )
     table.add_column("detector", min_width=13)

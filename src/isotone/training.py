@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -138,15 +139,19 @@ def train(
     fabric.launch()
     steps = max(1, len(training) // recipe.batch_size)
     optimizer = torch.optim.AdamW(_groups(network, recipe.weight_decay), lr=recipe.learning_rate)
+    # A cycle of fewer than ten steps would have no step to rise in (and OneCycleLR divides by their number).
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.2
+        optimizer, recipe.learning_rate, total_steps=max(10, recipe.epochs * steps), pct_start=0.2
     )
     model, optimizer = fabric.setup(network, optimizer)
     loss_of = nn.BCEWithLogitsLoss(pos_weight=torch.tensor(_positive_weight(training, recipe), device=fabric.device))
     state: dict[str, Any] = {"recipe": asdict(recipe), "history": asdict(History()), "best": _copy(network)}
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
-    if checkpoint is not None and Path(checkpoint).exists():
-        _resume(fabric, Path(checkpoint), state, parts)
+    if checkpoint is not None:
+        state["rows"] = [_digest(training), _digest(validation)]
+        # The first process decides, here and below: the clocks and file systems of the others may say something else.
+        if fabric.broadcast(Path(checkpoint).exists()):
+            _resume(fabric, Path(checkpoint), state, parts)
     history = History(**state["history"])
     written = time.monotonic()
     for epoch in range(len(history.epochs), recipe.epochs):
@@ -164,17 +169,16 @@ def train(
             optimizer.step()
             schedule.step()
             total += float(loss.detach())
-        if not np.isfinite(total):
-            raise BadInput(
-                "training", f"the loss is {total} in epoch {epoch + 1}", "a lower learning rate would be right"
-            )
-        entry = {"loss": total / steps, **_judged(logits_of(network, validation), validation.labels)}
+        total = float(fabric.all_reduce(torch.tensor(total), reduce_op="mean"))
+        logits = logits_of(network, validation)
+        _check_finite(total, logits, epoch)
+        entry = {"loss": total / steps, **_judged(logits, validation.labels)}
         history.epochs.append(entry)
         if entry["selection"] > history.best:
             history.best_epoch, state["best"] = epoch, _copy(network)
         if watch is not None and fabric.is_global_zero:
             watch(epoch, recipe.epochs, entry)
-        if checkpoint is not None and time.monotonic() - written >= checkpoint_seconds:
+        if checkpoint is not None and fabric.broadcast(time.monotonic() - written >= checkpoint_seconds):
             _save(fabric, Path(checkpoint), {**state, "history": asdict(history)}, parts)
             written = time.monotonic()
     network.load_state_dict(state["best"])
@@ -203,6 +207,13 @@ def logits_of(network: nn.Module, rows: Rows | Examples) -> NDArray[np.float64]:
         found[start : start + SCORING_ROWS] = logits[: len(rows) - start]
     network.train(was_training)
     return found
+
+
+def _check_finite(loss: float, logits: NDArray[np.float64], epoch: int) -> None:
+    for what, value in (("loss is", loss), ("validation logits sum to", logits.sum())):
+        if not np.isfinite(value):
+            came = f"the {what} {value} in epoch {epoch + 1}"
+            raise BadInput("training", came, "a lower learning rate would be right")
 
 
 def _judged(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> dict[str, float]:
@@ -240,6 +251,13 @@ def _batches(rows: int, recipe: Recipe, epoch: int, rank: int, ranks: int) -> It
         yield np.sort(order[start : start + size][rank::ranks][: max(1, size // ranks)])
 
 
+def _digest(rows: Rows) -> str:
+    """Of all that rows hold: going on with other rows would end in weights that saw what is now on another side."""
+    names = rows.examples.names
+    parts = (names.indptr, names.indices, rows.examples.columns, rows.labels)
+    return hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()
+
+
 def _copy(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
 
@@ -262,10 +280,8 @@ def _resume(fabric: Any, path: Path, state: dict[str, Any], parts: dict[str, Any
         raise BadInput(
             f"checkpoint {path}", f"it cannot be read ({type(fault).__name__})", "delete it to start anew"
         ) from None
-    if saved["recipe"] != state["recipe"]:
-        raise BadInput(
-            f"checkpoint {path}",
-            "it was made with another recipe",
-            "resume with the same one, or delete it to start anew",
-        )
+    for key, what in (("recipe", "another recipe"), ("rows", "other rows")):
+        if saved[key] != state[key]:
+            right = "resume with the same, or delete it to start anew"
+            raise BadInput(f"checkpoint {path}", f"it was made with {what}", right)
     state.update({name: saved[name] for name in state})

@@ -16,7 +16,7 @@ from .errors import BadInput
 from .evaluation import BUDGETS
 from .experiment import MERGE_ROWS, Question, compare, prepare
 from .facts import facts_of
-from .families import BoosterFamily, Family, NetworkFamily, NetworkScorer
+from .families import NETWORK_SETTINGS, BoosterFamily, Family, NetworkFamily, NetworkScorer, Setting
 from .model_folder import ModelFolder
 from .nn import MonotoneEnsemble
 from .progress import Progress
@@ -41,6 +41,8 @@ def train_folder(
     seeds: Sequence[int] = (0,),
     boosters: bool = False,
     recipe: Recipe | None = None,
+    members: int = 3,
+    settings: Sequence[Setting] = NETWORK_SETTINGS,
     notes: Sequence[str] = (),
     progress: Progress | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -53,7 +55,7 @@ def train_folder(
         name, title, notes: for the report.
         seeds: of training; the figures show their spread.
         boosters: whether LightGBM, monotone and not, stands beside (extra `demo`).
-        recipe: of the networks.
+        recipe, members, settings: of the networks; one member and one setting are the quickest.
         progress: where to show it.
         checkpoint: a file from which an interrupted final training goes on.
 
@@ -65,7 +67,9 @@ def train_folder(
     progress = progress or Progress(shown=False)
     prepared = prepare(table, question)
     recipe = recipe or Recipe(accelerator="cpu")
-    families: list[Family] = [NetworkFamily(monotone, recipe) for monotone in (True, False)]
+    families: list[Family] = [
+        NetworkFamily(monotone, recipe, members=members, settings=tuple(settings)) for monotone in (True, False)
+    ]
     if boosters:
         families += [BoosterFamily(monotone) for monotone in (True, False)]
     compared = compare(prepared, families, seeds, progress, checkpoint)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 
+import torch
 from torch import Tensor
 
 
@@ -26,4 +27,6 @@ class Constraint(abc.ABC):
         """How far outside the worst entry is: a scalar in the dtype of `w`; 0 inside, NaN if `w` holds NaN."""
         if w.numel() == 0:
             return w.new_zeros(())
-        return (w - self.project(w)).abs().max()
+        nearest = self.project(w)
+        # An infinite member differs from itself by NaN: equal entries count as 0, and NaN equals nothing.
+        return torch.where(w == nearest, 0.0, (w - nearest).abs()).max()

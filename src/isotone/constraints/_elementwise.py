@@ -96,10 +96,13 @@ class Sign(Constraint):
     dim: int = -1
 
     def __post_init__(self) -> None:
-        as_directions(self.directions, len(self.directions))
+        # A list or an array is welcome; only a tuple can be hashed.
+        object.__setattr__(self, "directions", as_directions(self.directions, len(self.directions)))
 
     def project(self, w: Tensor) -> Tensor:
         """Entries of the wrong sign become 0."""
+        if not -w.ndim <= self.dim < w.ndim:
+            raise BadInput("Sign", f"weights of {w.ndim} dimensions came", f"dim={self.dim} must be one of theirs")
         if w.shape[self.dim] != len(self.directions):
             raise BadInput(
                 "Sign",
@@ -113,6 +116,7 @@ class Sign(Constraint):
 
 
 @functools.lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is kept must serve autograd too
 def _sign_bounds(directions: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     d = torch.tensor(directions, device=device)
     free = torch.full(d.shape, math.inf, dtype=dtype, device=device)
@@ -129,10 +133,10 @@ def inward(bound: float, dtype: torch.dtype, *, up: bool) -> float:
     >>> inward(0.3, torch.bfloat16, up=False)
     0.298828125
     """
-    cast = torch.tensor(bound, dtype=dtype)
+    cast = torch.tensor(bound, dtype=dtype, device="cpu")  # not the default device, which may be meta
     outside = cast.double() < bound if up else cast.double() > bound
     if bool(outside):
-        cast = torch.nextafter(cast, torch.tensor(math.inf if up else -math.inf, dtype=dtype))
+        cast = torch.nextafter(cast, torch.full_like(cast, math.inf if up else -math.inf))
     return float(cast.double())
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import BadInput
 from ._names import Bag
 from ._network import MonotoneNetwork
 
@@ -29,6 +30,13 @@ class MonotoneEnsemble(nn.Module):
         super().__init__()
         if not members:
             raise ValueError("MonotoneEnsemble: at least one member is needed.")
+        if len(shapes := {(member.names, len(member.arguments["knots"])) for member in members}) > 1:
+            (names, numbers), (others, other) = sorted(shapes)[:2]
+            raise BadInput(
+                "MonotoneEnsemble",
+                f"members for {names} names and {numbers} numbers, and for {others} and {other}, came",
+                "the inputs of all must be the same",
+            )
         self.members = nn.ModuleList(members)
 
     @classmethod

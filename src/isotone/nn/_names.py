@@ -79,7 +79,7 @@ class _Rows(nn.Module):
     @property
     def rows(self) -> Tensor:
         """What is summed or compared, shape (names, out_features)."""
-        return _GAIN * self.trust * self.weight
+        return (_GAIN * self.trust) * self.weight
 
     def extra_repr(self) -> str:
         """Its sizes."""
@@ -129,8 +129,8 @@ class NameMax(_Rows):
         names: size of the vocabulary.
         out_features: width of a row.
         directions: +1 or 0 for names that may take part; names of direction -1 are left out (use `NameSum` for them).
-        constrained: False leaves the sign of the rows free. The maximum with 0 rises with every name that is added even
-            so; with rows of at least 0 it also rises with each presence between 0 and 1, which is what is certified.
+        constrained: False leaves the sign of the rows free. The maximum with 0 falls with no name that is added even
+            so; with rows of at least 0 each entry that is compared rises by itself, which is what is certified.
 
     Shapes and cost: as `NameSum`.
 
@@ -153,7 +153,7 @@ class NameMax(_Rows):
     @property
     def rows(self) -> Tensor:
         """What is compared, shape (names, out_features); of left-out names 0."""
-        return _GAIN * self.trust * self.takes_part * self.weight
+        return (_GAIN * self.trust * self.takes_part) * self.weight
 
     def forward(self, bag: Bag) -> Tensor:
         """The maxima."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..directions import FREE, INCREASING, Directions, as_directions
+from ..errors import BadInput
 from ._dense import MonotoneLinear, trunk
 from ._names import Bag, NameMax, NameSum
 from ._ramps import Ramps
@@ -102,6 +103,14 @@ class MonotoneNetwork(nn.Module):
         return self._score(self._first(pools, numbers))
 
     def _first(self, pools: Sequence[Tensor], numbers: Tensor | None) -> Tensor:
+        # Without this a forgotten input would be scored as if nothing were there.
+        columns, expected = 0 if numbers is None else numbers.shape[-1], len(self.arguments["knots"])
+        if (self.names and not pools) or columns != expected:
+            raise BadInput(
+                "MonotoneNetwork",
+                f"{'names' if pools else 'no names'} and {columns} numbers per row came",
+                f"it was made for {self.names} names and {expected} numbers",
+            )
         total: Tensor = self.bias
         for pooled in pools:
             total = total + pooled
@@ -189,8 +198,15 @@ class MonotoneNetwork(nn.Module):
 
         Args:
             names, numbers: some hundred training rows, as for `forward`.
-            prior: share of positives among the rows.
+            prior: share of positives among the rows, above 0 and below 1.
+
+        Raises:
+            BadInput: a prior that no finite logit has.
         """
+        if not 0 < prior < 1:
+            raise BadInput(
+                "centre_", f"prior={prior} came", "rows of both kinds are needed, so a share between 0 and 1"
+            )
         was_training = self.training
         self.eval()
         pools = () if names is None else [pool(names) for pool in (self.name_max, self.name_sum) if pool is not None]
@@ -203,7 +219,7 @@ class MonotoneNetwork(nn.Module):
         for layer in self.trunk:
             if isinstance(layer, MonotoneLinear):
                 layer.bias.zero_()
-                layer.weight.div_(layer(x).std(dim=0).clamp(min=1.0)[:, None])
+                layer.weight.div_(layer(x).std(dim=0, correction=0).clamp(min=1.0)[:, None])
                 layer.bias.copy_(-layer(x).mean(dim=0))
                 if layer.out_features > 1:
                     layer.bias.add_(torch.empty_like(layer.bias).uniform_(-1, 1))

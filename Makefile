@@ -1,0 +1,40 @@
+# Two commands do all the set-up: `make demo` runs the main job, `make test` the tests. Both make their own environment.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= $(ISOTONE_DATA)
+
+.PHONY: demo test test-slow check lint format bench clean
+
+demo: $(VENV)/.installed
+	$(BIN)/isotone demo --out isotone-demo
+
+# Tests, doctests and the README's examples; what takes minutes is left to test-slow.
+test: $(VENV)/.installed
+	$(BIN)/pytest -q -m "not slow"
+
+test-slow: $(VENV)/.installed
+	$(BIN)/pytest -q -m slow
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+check: lint test
+
+format: $(VENV)/.installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Benchmarks measure; those on data sets take their folder from ISOTONE_DATA (or make bench DATA=folder).
+bench: $(VENV)/.installed
+	for file in benchmarks/[a-z]*.py; do echo "== $$file"; ISOTONE_DATA="$(DATA)" $(BIN)/python $$file || exit 1; done
+
+$(VENV)/.installed: pyproject.toml requirements/constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) isotone-demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,242 @@
+"""Every constraint keeps the same promises, in every floating-point type."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+from dataclasses import FrozenInstanceError, dataclass
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import isotone.constraints as room
+from isotone import constrain
+from isotone.constraints import Between, Constraint, NonNegative, NonPositive, Sign
+from isotone.constraints._elementwise import by_direction, inward
+from isotone.errors import BadInput
+
+from .cases import CASES, DTYPES, IDS, INF, NAN, Case, check, numbers, same_bits
+
+every_case = pytest.mark.parametrize("case", CASES, ids=IDS)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
+
+
+@every_dtype
+@every_case
+def test_contract(case, dtype):
+    check(case, dtype)
+
+
+def test_every_public_constraint_has_a_row():
+    public = {c for c in vars(room).values() if inspect.isclass(c) and issubclass(c, Constraint)} - {Constraint}
+    assert public == {type(case.constraint) for case in CASES}
+
+
+@dataclass(frozen=True)
+class Lie(Constraint):
+    """A false constraint: what it does instead."""
+
+    project_: object
+
+    def project(self, w: Tensor) -> Tensor:
+        return self.project_(w)
+
+
+# fmt: off
+LIES = [
+    # what it does                                                       what the contract says
+    (lambda w: w.clamp(min=0),                                           "a -0.0 is left"),
+    (lambda w: torch.where(w > 0, w, torch.zeros_like(w)),               "NaN was made to look well"),
+    (lambda w: w.clamp(min=0) * 0.9999 + 0.0,                            "not idempotent|a member was changed"),
+    (lambda w: w.clamp(min=1e-7),                                        "a member was changed"),
+    (lambda w: (w.clamp(min=0) + 0.0).double().float(),                  "another shape, dtype or device"),
+    (lambda w: w.clamp(min=-1e-12) + 0.0,                                "the stored number is outside"),
+    (lambda w: w.clamp_(min=0) + 0.0,                                    "project changed its argument"),
+    (lambda w: w + 0.0,                                                  "the stored number is outside"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("project", "said"), LIES, ids=[said for _, said in LIES])
+def test_the_contract_rejects_a_false_constraint(project, said):
+    with pytest.raises(AssertionError, match=said):
+        check(Case(Lie(project), (6, 5), lambda w: w >= 0, "a lie"), torch.float64)
+
+
+def test_a_plain_clamp_would_step_outside_in_bfloat16():
+    clamp = Case(Lie(lambda w: w.clamp(0, 0.3) + 0.0), (6, 5), CASES[4].inside, "a lie")
+    with pytest.raises(AssertionError, match="the stored number is outside"):
+        check(clamp, torch.bfloat16)
+
+
+@every_case
+def test_its_repr_is_its_configuration(case):
+    names = {c.__name__: c for c in (Between, NonNegative, NonPositive, Sign)} | {"inf": INF}
+    assert eval(repr(case.constraint), names) == case.constraint
+
+
+@every_case
+def test_it_is_a_frozen_value(case):
+    constraint = case.constraint
+    for twin in (pickle.loads(pickle.dumps(constraint)), copy.deepcopy(constraint)):
+        assert twin == constraint
+        assert hash(twin) == hash(constraint)
+    with pytest.raises(FrozenInstanceError):
+        constraint.low = 1.0
+
+
+@every_case
+def test_memory_layout_does_not_matter(case):
+    w = numbers(case.shape, torch.float32)
+    right = case.constraint.project(w)
+    layouts = [w.flip(0).flip(0)] if w.ndim else []
+    if w.ndim > 1:
+        layouts.append(w.transpose(0, 1).contiguous().transpose(0, 1))
+        layouts.append(torch.stack([w, w], dim=-1)[..., 0])
+    if w.ndim == 4:
+        layouts.append(w.contiguous(memory_format=torch.channels_last))
+    for same in layouts:
+        assert torch.equal(case.constraint.project(same), right)
+
+
+def test_channels_last_weights_are_projected_in_place_and_stay_so():
+    convolution = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+    before = convolution.weight.data_ptr()
+    constrain(convolution, "weight", Sign((1, -1, 0), dim=1))
+    assert convolution.weight.data_ptr() == before
+    assert convolution.weight.is_contiguous(memory_format=torch.channels_last)
+    assert bool((convolution.weight[:, 0] >= 0).all())
+    assert bool((convolution.weight[:, 1] <= 0).all())
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0)])
+def test_an_empty_tensor_has_no_violation(shape):
+    for constraint in (NonNegative(), Between(0, 1), Sign((1,) * shape[-1])):
+        assert constraint.project(torch.zeros(shape)).shape == shape
+        assert float(constraint.violation(torch.zeros(shape))) == 0.0
+
+
+# fmt: off
+AT_INFINITY = [
+    # constraint          weight  nearest  violation  why
+    (NonNegative(),        INF,    INF,    0.0,       "infinity is not negative"),
+    (NonNegative(),       -INF,    0.0,    INF,       "infinitely far outside"),
+    (NonPositive(),       -INF,   -INF,    0.0,       "the other side"),
+    (Between(-1.0, 1.0),   INF,    1.0,    INF,       "an upper bound"),
+    (Between(low=0.0),     INF,    INF,    0.0,       "no upper bound"),
+    (Sign((0,)),          -INF,   -INF,    0.0,       "free"),
+    (Sign((1,)),          -INF,    0.0,    INF,       "increasing"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("constraint", "weight", "nearest", "violation", "why"), AT_INFINITY)
+def test_infinite_weights(constraint, weight, nearest, violation, why):
+    w = torch.tensor([weight])
+    assert float(constraint.project(w)) == nearest, why
+    assert float(constraint.violation(w)) == violation, why
+
+
+@every_case
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**31), size=st.sampled_from([1e-6, 1.0, 1e6]))
+def test_no_member_is_nearer(case, seed, size):
+    torch.manual_seed(seed)
+    w, other = torch.randn(2, *case.shape, dtype=torch.float64) * size
+    member = case.constraint.project(other)
+    assert bool(((w - case.constraint.project(w)).abs() <= (w - member).abs()).all())
+
+
+@settings(max_examples=200, deadline=None)
+@given(bound=st.floats(-60000, 60000), dtype=st.sampled_from(DTYPES))
+def test_inward_is_the_nearest_number_on_the_inner_side(bound, dtype):
+    for up, end in ((True, -INF), (False, INF)):
+        stored = torch.tensor(inward(bound, dtype, up=up), dtype=torch.float64)
+        assert stored.to(dtype).double() == stored
+        assert (stored >= bound) if up else (stored <= bound)
+        outer = torch.nextafter(stored.to(dtype), torch.tensor(end, dtype=dtype)).double()
+        assert stored == bound or ((outer < bound) if up else (outer > bound))
+
+
+# Keras's own arrays: keras/src/constraints/constraints_test.py, and the optimizer's test (constraints.md 2.5).
+def keras_example() -> Tensor:
+    example = np.random.RandomState(3537).random_sample((100, 100)) * 100.0 - 50.0
+    example[0, 0] = 0.0
+    return torch.from_numpy(example)
+
+
+def test_keras_example_is_non_negative():
+    projected = NonNegative().project(keras_example())
+    assert bool((projected.min(dim=1).values == 0).all())
+    assert torch.equal(projected, keras_example().clamp(min=0))
+
+
+@pytest.mark.parametrize(("fill", "right"), [(-3.0, 0.0), (3.0, 3.0), (0.0, 0.0)])
+def test_keras_fills(fill, right):
+    assert torch.equal(NonNegative().project(torch.full((5, 5), fill)), torch.full((5, 5), right))
+
+
+# keras 2: w * (w >= 0) is NaN for -inf; keras 3: maximum(-0.0, 0) keeps -0.0.
+def test_keras_slips_are_not_ours():
+    w = NonNegative().project(torch.tensor([-INF, -0.0]))
+    assert bool(same_bits(w, torch.zeros(2)).all())
+
+
+# optax 0.2.8: box(0.5, lower=2, upper=1) is silently 1.
+# fmt: off
+MISTAKES = [
+    (lambda: Between(2, 1),                                   r"Between: low=2 and high=1 came; low must not be above"),
+    (lambda: Between(NAN, 1),                                 "low=nan"),
+    (lambda: Between(0, NAN),                                 "high=nan"),
+    (lambda: Between(0.301, 0.3011).project(torch.zeros(2, dtype=torch.bfloat16)), "bfloat16 has no number between"),
+    (lambda: Sign((1, 2)),                                    r"directions: 2 came; each is \+1"),
+    (lambda: Sign((1, -1)).project(torch.zeros(4, 3)),        "Sign: 2 directions came for 3 indices"),
+    (lambda: Sign((1, -1), dim=1).project(torch.zeros(2)),    "Sign: weights of 1 dimensions came; dim=1 must be"),
+    (lambda: Sign((1,)).project(torch.zeros(())),             "Sign: weights of 0 dimensions came"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("mistake", "said"), MISTAKES, ids=[said for _, said in MISTAKES])
+def test_a_mistake_gets_one_sentence(mistake, said):
+    with pytest.raises(BadInput, match=said):
+        mistake()
+
+
+def test_sign_takes_lists_and_arrays():
+    assert Sign([1, -1]) == Sign(np.array([1, -1])) == Sign((1, -1))
+    assert torch.equal(Sign([1, -1]).project(-torch.ones(2)), torch.tensor([0.0, -1.0]))
+
+
+def test_a_constraint_can_be_made_where_the_default_device_is_meta():
+    inward.cache_clear()
+    with torch.device("meta"):
+        assert Between(0, 0.3).project(torch.empty(3)).is_meta
+    assert float(Between(0, 0.3).project(torch.tensor(9.0))) <= 0.3
+
+
+def test_projecting_in_inference_mode_leaves_nothing_behind_that_autograd_refuses():
+    sign = Sign((1, -1, 1, -1, 1, 1, -1, 0, 0, 0, 1))  # not cached yet
+    with torch.inference_mode():
+        sign.project(torch.ones(11))
+    w = torch.ones(11, requires_grad=True)
+    sign.project(w).sum().backward()
+    assert float(w.grad.sum()) > 0
+
+
+# fmt: off
+@pytest.mark.parametrize(("directions", "right", "why"), [
+    ((1, 1),  NonNegative(),       "all increasing"),
+    ((-1,),   NonPositive(),       "all decreasing"),
+    ((0, 0),  None,                "all free"),
+    ((0, 1),  Sign((0, 1), dim=0), "mixed"),
+    ((-1, 1), Sign((-1, 1), dim=0), "mixed"),
+])
+# fmt: on
+def test_the_plainest_constraint_for_directions(directions, right, why):
+    assert by_direction(directions, dim=0) == right, why

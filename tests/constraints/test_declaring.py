@@ -1,0 +1,226 @@
+"""Declaring, asking, letting go; and the sentence for each mistake."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import prune
+
+import isotone
+from isotone import Between, NonNegative, NonPositive, Sign, constrain, constraints_of, project_, remove_constraint
+from isotone.errors import BadInput, NoMatch
+
+from .worlds import X, enforced, lowest, model, push
+
+
+def plain() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)))
+
+
+# fmt: off
+PATTERNS = [
+    # pattern        what it names                                        why
+    ("0.weight",     ("0.weight",),                                       "a name"),
+    ("*.weight",     ("0.weight", "2.0.weight", "2.1.weight"),            "a star crosses dots"),
+    ("2.?.bias",     ("2.0.bias", "2.1.bias"),                            "a question mark"),
+    ("[02].weight",  ("0.weight",),                                       "a choice"),
+    ("*",            ("0.weight", "0.bias", "2.0.weight", "2.0.bias", "2.1.weight", "2.1.bias"), "all"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("pattern", "names", "why"), PATTERNS, ids=[why for *_, why in PATTERNS])
+def test_a_pattern_names_parameters_and_they_are_inside_at_once(pattern, names, why):
+    net = plain()
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    assert constrain(net, pattern, NonNegative()) == names
+    assert constraints_of(net) == dict.fromkeys(names, NonNegative())
+    assert isotone.violations(net) == dict.fromkeys(names, 0.0)
+    for name, p in net.named_parameters():
+        assert torch.equal(p, before[name].clamp(min=0) if name in names else before[name])
+
+
+def test_declaring_keeps_parameters_gradients_and_keys():
+    net = plain()
+    before, keys = list(net.parameters()), list(net.state_dict())
+    constrain(net, "*", NonNegative())
+    assert all(a is b for a, b in zip(before, net.parameters(), strict=True))
+    assert all(p.requires_grad and p.is_leaf for p in net.parameters())
+    assert list(net.state_dict()) == keys
+    assert len(list(net.children())) == 3
+
+
+def test_declaring_twice_is_declaring_once():
+    net = model()
+    constrain(net, "*.weight", NonNegative())
+    assert constraints_of(net) == {"0.weight": NonNegative(), "1.weight": NonNegative()}
+
+
+def test_a_parameter_of_the_root_and_a_number():
+    net = nn.ParameterDict({"slope": nn.Parameter(torch.tensor(-2.0))})
+    assert constrain(net, "slope", NonNegative()) == ("slope",)
+    assert float(net["slope"].detach()) == 0
+
+
+def test_letting_go_leaves_the_values_and_ends_the_enforcement():
+    net = model()
+    before = net[0].weight.detach().clone()
+    assert remove_constraint(net, "0.*") == ("0.weight",)
+    assert constraints_of(net) == {"1.weight": NonNegative()}
+    assert torch.equal(net[0].weight, before)
+    push(net, torch.optim.SGD(net.parameters(), 0.4))
+    assert lowest(net[0]) < 0
+    assert lowest(net[1]) == 0
+    assert remove_constraint(net) == ("1.weight",)
+    constrain(net, "0.weight", NonPositive())
+    assert constraints_of(net) == {"0.weight": NonPositive()}
+
+
+def test_project_is_for_weights_that_moved_without_a_step():
+    net = model()
+    net[1].weight.requires_grad_(False)
+    with torch.no_grad():
+        for p in net.parameters():
+            p.fill_(-2)
+    assert isotone.violations(net) == {"0.weight": 2.0, "1.weight": 2.0}
+    project_(net)
+    assert lowest(net) == 0
+    assert lowest(net, "bias") == -2
+
+
+def test_a_diverged_weight_is_not_made_to_look_well():
+    net = model()
+    with torch.no_grad():
+        net[0].weight[0, 0] = torch.nan
+    project_(net)
+    violations = isotone.violations(net)
+    assert violations["0.weight"] != violations["0.weight"]
+    assert violations["1.weight"] == 0
+
+
+def test_tied_weights_have_one_constraint():
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    net[1].weight = net[0].weight
+    assert constrain(net, "*.weight", NonNegative()) == ("0.weight", "1.weight")
+    with pytest.raises(BadInput, match=r"'1.weight' is to be held in NonPositive\(\), but '[01].weight' is the same"):
+        constrain(net, "1.weight", NonPositive())
+    assert enforced(net)
+
+
+def test_a_tie_with_a_module_outside_the_model_is_seen():
+    encoder, decoder = nn.Linear(3, 3), nn.Linear(3, 3)
+    decoder.weight = encoder.weight
+    constrain(encoder, "weight", NonNegative())
+    with pytest.raises(BadInput, match=r"'weight' is to be held in NonPositive\(\), but 'Linear.weight' is the same"):
+        constrain(decoder, "weight", NonPositive())
+
+
+def test_weights_that_are_tied_later_are_refused_at_the_step():
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    constrain(net, "0.weight", NonNegative())
+    constrain(net, "1.weight", NonPositive())
+    net[1].weight = net[0].weight
+    with pytest.raises(BadInput, match=r"step: Linear.weight is held in .*, and a weight tied to it in"):
+        push(net, torch.optim.SGD(net.parameters(), 0.4))
+    remove_constraint(net, "1.weight")
+    assert enforced(net)
+
+
+def test_tied_weights_that_are_held_once_are_held_on_both_sides():
+    net = nn.Sequential(nn.Embedding(4, 3), nn.Linear(3, 4))
+    net[1].weight = net[0].weight
+    constrain(net, "1.weight", NonNegative())
+    assert enforced(net)
+
+
+# fmt: off
+MISTAKES = [
+    # what is declared                                                         error     what the sentence says
+    (lambda: constrain(plain(), "0.wieght", NonNegative()),                    NoMatch,  r"constrain: '0.wieght' matches no parameter. Did you mean '0.weight'\? Parameters: 0.bias"),
+    (lambda: constrain(plain(), "*.kernel", NonNegative()),                    NoMatch,  r"'\*.kernel' matches no parameter"),
+    (lambda: constrain(nn.ReLU(), "*", NonNegative()),                         NoMatch,  "There are no parameters"),
+    (lambda: constrain(plain(), "2.1.running_mean", NonNegative()),            NoMatch,  "matches no parameter"),
+    (lambda: constrain(nn.LazyLinear(3), "weight", NonNegative()),             BadInput, "'weight' is lazy and has no values yet; run one batch"),
+    (lambda: constrain(nn.Linear(2, 2, dtype=torch.complex64), "weight", NonNegative()), BadInput, "'weight' holds torch.complex64 numbers; constraints are about real weights"),
+    (lambda: constrain(nn.ParameterList([nn.Parameter(torch.ones(2).long(), requires_grad=False)]), "0", NonNegative()), BadInput, "'0' holds torch.int64 numbers"),
+    (lambda: constrain(plain(), "0.weight", NonNegative),                      BadInput, "came as the constraint; one such as NonNegative"),
+    (lambda: constrain(plain(), "*.weight", Sign((1, -1, 0))),                 BadInput, "'2.0.weight' does not fit; Sign: 3 directions came for 4 indices"),
+    (lambda: constrain(nn.Linear(2, 2, dtype=torch.bfloat16), "bias", Between(0.301, 0.3011)), BadInput, "'bias' does not fit; Between.* has no number between"),
+    (lambda: constrain(model(), "0.weight", NonPositive()),                    BadInput, r"held in NonPositive\(\), but '0.weight' is the same tensor .* Let go of that one with remove_constraint first"),
+    (lambda: remove_constraint(plain(), "0.weight"),                           NoMatch,  "remove_constraint: '0.weight' matches no constrained parameter. There are no"),
+    (lambda: remove_constraint(model(), "0.bias"),                             NoMatch,  "Constrained parameters: 0.weight, 1.weight"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("mistake", "error", "said"), MISTAKES, ids=[said for *_, said in MISTAKES])
+def test_a_mistake_gets_one_sentence(mistake, error, said):
+    with pytest.raises(error, match=said):
+        mistake()
+
+
+def test_a_refused_declaration_declares_nothing_and_moves_nothing():
+    net = plain()
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    with pytest.raises(BadInput):
+        constrain(net, "*.weight", Sign((1, -1, 0)))
+    assert constraints_of(net) == {}
+    assert all(torch.equal(p, before[name]) for name, p in net.named_parameters())
+    push(net, torch.optim.SGD(net.parameters(), 0.4))
+    assert lowest(net) < 0
+
+
+def test_a_lazy_layer_can_be_held_after_its_first_batch():
+    net = nn.Sequential(nn.LazyLinear(4), nn.LazyLinear(2))
+    net(X)
+    constrain(net, "*.weight", NonNegative())
+    assert enforced(net)
+
+
+@pytest.mark.parametrize("how", ["prune", "parametrize", "delete"])
+def test_a_parameter_that_is_taken_away_is_said_once_and_can_be_let_go(how):
+    net = model()
+    match how:
+        case "prune":
+            prune.l1_unstructured(net[0], "weight", amount=1)
+        case "parametrize":
+            nn.utils.parametrizations.weight_norm(net[0])
+        case "delete":
+            del net[0].weight
+    optimizer = torch.optim.SGD(net.parameters(), 0.4)
+    with pytest.warns(UserWarning, match="has no parameter weight any more, so it is no longer held") as caught:
+        push(net, optimizer)
+    assert len(caught) == 1
+    assert constraints_of(net) == {"1.weight": NonNegative()}
+    assert remove_constraint(net, "0.weight") == ("0.weight",)
+
+
+def test_models_may_be_made_in_one_thread_while_another_trains():
+    stop, faults = threading.Event(), []
+    kept = [model(i) for i in range(100)]
+
+    def makes() -> None:
+        while not stop.is_set():
+            kept.append(model())
+            del kept[100:120]
+
+    def trains() -> None:
+        try:
+            net = model()
+            optimizer = torch.optim.SGD(net.parameters(), 0.4)
+            for _ in range(150):
+                optimizer.step()
+        except Exception as fault:  # a thread's own errors are lost otherwise
+            faults.append(fault)
+
+    maker, trainer = threading.Thread(target=makes), threading.Thread(target=trains)
+    maker.start()
+    trainer.start()
+    trainer.join()
+    stop.set()
+    maker.join()
+    assert not faults

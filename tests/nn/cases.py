@@ -1,0 +1,146 @@
+"""Every layer and network, the inputs it takes, and which way each input must move it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from isotone.nn import (
+    Bag,
+    MonotoneEnsemble,
+    MonotoneLinear,
+    MonotoneMLP,
+    MonotoneNetwork,
+    NameMax,
+    NameSum,
+    Ramps,
+    Saturating,
+    quantile_knots,
+)
+
+NAMES = 7
+KNOTS = (torch.tensor([-1.0, -0.2, 0.1, 1.2]), torch.tensor([0.0, 0.5]))
+UP, MIXED_NAMES, MIXED = (1,) * NAMES, (1, 1, -1, 0, 1, -1, 0), (1, -1, 0)
+
+
+class OverVocabulary(nn.Module):
+    """A pool of names as a function of presences, one per name."""
+
+    def __init__(self, pool: nn.Module) -> None:
+        super().__init__()
+        self.pool = pool
+        self.register_buffer("ids", torch.arange(NAMES)[None])
+
+    def forward(self, presence: Tensor) -> Tensor:
+        return self.pool.padded(self.ids, presence)
+
+
+class Case(NamedTuple):
+    make: Callable[[], nn.Module]
+    inputs: Sequence[tuple[str, tuple[int, ...]]]  # of each input, what it is and the directions of its entries
+    why: str
+
+
+def network(directions: object = 1, knots: Sequence[Tensor] = (), **settings: object) -> MonotoneNetwork:
+    settings = {"names": NAMES, "hidden": (8, 6)} | settings
+    return MonotoneNetwork(knots=knots, directions=directions, **settings)
+
+
+def ensemble(directions: object = 1, knots: Sequence[Tensor] = (), **settings: object) -> MonotoneEnsemble:
+    return MonotoneEnsemble([network(directions, knots, pool=pool, **settings) for pool in ("max", "sum")])
+
+
+# fmt: off
+CASES = {
+    # what                              how it is made                                        inputs and their directions                         why
+    "MonotoneLinear, up":       Case(lambda: MonotoneLinear(4, 3),                            [("numbers", (1,) * 4)],                            "all increasing"),
+    "MonotoneLinear, down":     Case(lambda: MonotoneLinear(4, 3, directions=-1),             [("numbers", (-1,) * 4)],                           "all decreasing"),
+    "MonotoneLinear, mixed":    Case(lambda: MonotoneLinear(3, 3, directions=MIXED),          [("numbers", MIXED)],                               "one of each"),
+    "Saturating above":         Case(lambda: Saturating(above=True),                          [("numbers", (1,) * 3)],                            "an activation"),
+    "Saturating below":         Case(lambda: Saturating(above=False),                         [("numbers", (1,) * 3)],                            "the other side"),
+    "MonotoneMLP, up":          Case(lambda: MonotoneMLP(4, (8, 8)),                          [("numbers", (1,) * 4)],                            "two hidden layers"),
+    "MonotoneMLP, mixed":       Case(lambda: MonotoneMLP(3, (8, 8, 8), MIXED, 2),             [("numbers", MIXED)],                               "three, and two outputs"),
+    "MonotoneMLP, linear":      Case(lambda: MonotoneMLP(3, (), MIXED, 2),                    [("numbers", MIXED)],                               "no hidden layer"),
+    "Ramps":                    Case(lambda: Ramps(KNOTS),                                    [("numbers", (1, 1))],                              "no weights at all"),
+    "NameSum, up":              Case(lambda: OverVocabulary(NameSum(NAMES, 3)),               [("names", UP)],                                    "rows at least 0"),
+    "NameSum, mixed":           Case(lambda: OverVocabulary(NameSum(NAMES, 3, MIXED_NAMES)),  [("names", MIXED_NAMES)],                           "a sign for each name"),
+    "NameMax, up":              Case(lambda: OverVocabulary(NameMax(NAMES, 3)),               [("names", UP)],                                    "the largest row"),
+    "NameMax, some left out":   Case(lambda: OverVocabulary(NameMax(NAMES, 3, MIXED_NAMES)),  [("names", tuple(max(d, 0) for d in MIXED_NAMES))], "decreasing names take no part"),
+    "network, max":             Case(lambda: network(),                                       [("names", UP)],                                    "names only"),
+    "network, sum":             Case(lambda: network(pool="sum"),                             [("names", UP)],                                    "names only"),
+    "network, down":            Case(lambda: network(-1),                                     [("names", (-1,) * NAMES)],                         "a maximum that nothing takes part in, and a sum"),
+    "network, linear":          Case(lambda: network(hidden=()),                              [("names", UP)],                                    "no hidden layer"),
+    "network, mixed, max":      Case(lambda: network(MIXED_NAMES + (1, -1), KNOTS),           [("names", MIXED_NAMES), ("numbers", (1, -1))],     "both pools, and numbers"),
+    "network, mixed, sum":      Case(lambda: network(MIXED_NAMES + (0, -1), KNOTS, pool="sum"), [("names", MIXED_NAMES), ("numbers", (0, -1))],   "a free number"),
+    "network, numbers":         Case(lambda: network((1, -1), KNOTS, names=0),                [("numbers", (1, -1))],                             "no names"),
+    "network, dropout":         Case(lambda: network((1,) * (NAMES + 2), KNOTS, dropout=0.3, name_dropout=0.3), [("names", UP), ("numbers", (1, 1))], "silent when it is judged"),
+    "ensemble":                 Case(lambda: ensemble(MIXED_NAMES + (1, -1), KNOTS),          [("names", MIXED_NAMES), ("numbers", (1, -1))],     "a mean of two"),
+    "ensemble of numbers":      Case(lambda: ensemble((1, -1), KNOTS, names=0),               [("numbers", (1, -1))],                             "no names"),
+}
+# fmt: on
+TWINS = {
+    "MonotoneLinear": (lambda: MonotoneLinear(4, 3, directions=0), [("numbers", (1,) * 4)]),
+    "network, max": (lambda: network(monotone=False), [("names", UP)]),
+    "network, sum": (lambda: network(monotone=False, pool="sum"), [("names", UP)]),
+    "network, numbers": (lambda: network((1, -1), KNOTS, names=0, monotone=False), [("numbers", (1, -1))]),
+    "ensemble": (lambda: ensemble((1,) * NAMES + (1, -1), KNOTS, monotone=False), [("names", UP), ("numbers", (1, -1))]),
+}
+
+# What is public and no model of the table, with the reason; and what the table wraps.
+NO_MODELS = {Bag: "the form in which names come", quantile_knots: "makes knots"}
+
+
+class OnNumbers(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        return self.network(None, numbers)
+
+
+def as_function(net: nn.Module, inputs: Sequence[tuple[str, tuple[int, ...]]]) -> nn.Module:
+    """The model as a function of one tensor per input."""
+    if not isinstance(net, MonotoneNetwork | MonotoneEnsemble):
+        return net
+    return net.over_vocabulary().eval() if inputs[0][0] == "names" else OnNumbers(net).eval()
+
+
+def shake(net: nn.Module, steps: int = 5) -> nn.Module:
+    """Train every parameter towards random signs, which breaks every guarantee that nothing enforces."""
+    free = [p for p in net.parameters() if p.requires_grad]
+    if free:
+        optimizer = torch.optim.AdamW(free, lr=0.2)
+        for _ in range(steps):
+            for p in free:
+                p.grad = torch.randn_like(p)
+            optimizer.step()
+    return net
+
+
+def pairs(inputs: Sequence[tuple[str, tuple[int, ...]]], rows: int = 64) -> tuple[list[Tensor], list[Tensor]]:
+    """Inputs, and the same moved along their directions; free entries are equal in both."""
+    lower, upper = [], []
+    for kind, directions in inputs:
+        way = torch.tensor(directions, dtype=torch.float32)
+        if kind == "names":
+            a, b = (torch.rand(2, rows, len(way)) * (torch.rand(2, rows, len(way)) < 0.6)).unbind()
+            a, b = (torch.where(torch.arange(rows)[:, None] % 2 == 0, x.ceil(), x) for x in (a, b))  # half of them sets
+        else:
+            a, b = torch.randn(2, rows, len(way)).mul(2).unbind()
+        low, high = torch.minimum(a, b), torch.maximum(a, b)
+        lower.append(torch.where(way > 0, low, high))
+        upper.append(torch.where(way > 0, high, torch.where(way < 0, low, high)))
+    return lower, upper
+
+
+def drop(net: nn.Module, inputs: Sequence[tuple[str, tuple[int, ...]]], rows: int = 64) -> float:
+    """How far the score falls at most over random pairs; both ends are rows of one batch."""
+    lower, upper = pairs(inputs, rows)
+    with torch.no_grad():
+        out = net(*[torch.cat(both) for both in zip(lower, upper, strict=True)]).double()
+    return float((out[:rows] - out[rows:]).max())
+

@@ -1,0 +1,359 @@
+"""The command line: the whole way on three kinds of files, and one sentence for whatever is wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from small import ROWS, WORLDS, folder_of, names_table, numbers_table, write
+from typer.testing import CliRunner
+
+from isotone import cli
+from isotone.families import NetworkScorer
+from isotone.model_folder import FACTS, MODEL, WEIGHTS, ModelFolder
+
+COMMANDS = ("demo", "train", "score", "attack", "certify", "report")
+FEW_ROWS = ("--max-false-alarms", "0.02")
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Run `isotone ...` in this process: (exit code, standard output, standard error)."""
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["isotone", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        said = capsys.readouterr()
+        return end.value.code or 0, said.out, said.err
+
+    return command
+
+
+def real(*arguments, **other):
+    """Run it as a user does, in a process of its own."""
+    command = [sys.executable, "-m", "isotone.cli", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::UserWarning"}
+    return subprocess.run(command, text=True, timeout=300, env=environment, check=False, **other)
+
+
+@pytest.fixture
+def model(tmp_path):
+    return folder_of().save(tmp_path / "model")
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write(names_table(seed=9), tmp_path / "new.csv")
+
+
+def one_sentence(code: int, out: str, err: str) -> str:
+    """The error of a command that failed as it should."""
+    assert code == 2, (out, err)
+    assert out == ""
+    assert err.startswith("isotone: ")
+    assert err.endswith(("\n"))
+    assert err.count("\n") == 1, err
+    assert "Traceback" not in err
+    assert len(err) < 900
+    return err
+
+
+def texts_table() -> pa.Table:
+    table = names_table()
+    texts = [" ".join(names).replace("evil", "Evil-") + "!" for names in table["names"].to_pylist()]
+    return pa.table({"mail": texts, "kind": ["spam" if bad else "ham" for bad in table["class"].to_pylist()]})
+
+
+# fmt: off
+WHOLE_WAYS = {
+    "csv":   (numbers_table, "rows.csv",     ["--label", "class", "--adds", "debts", "--adds", "late", "--removes", "age"]),
+    "jsonl": (names_table,   "rows.jsonl",   ["--label", "class", "--names", "names", "--id", "id", "--seeds", "2"]),
+    "text":  (texts_table,   "rows.parquet", ["--label", "kind", "--text", "mail"]),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize(
+    "way", ["csv", pytest.param("jsonl", marks=pytest.mark.slow), pytest.param("text", marks=pytest.mark.slow)]
+)
+def test_the_whole_way(tmp_path, run, way):
+    table, name, options = WHOLE_WAYS[way]
+    rows, place = write(table(), tmp_path / name), tmp_path / "model"
+    code, out, err = run("train", rows, *options, *FEW_ROWS, "--out", place)
+    assert code == 0, err
+    assert "PROVED" in out
+    assert "monotone" in out
+    assert f"report  {place / 'report.html'}" in out
+    assert max(map(len, out.split("PROVED")[0].splitlines())) <= 80
+    assert "train monotone network, seed 0" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "model"])  # no checkpoint is left
+
+    code, out, err = run("score", place, rows)
+    assert code == 0
+    scored = list(csv.DictReader(out.splitlines()))
+    assert len(scored) == ROWS
+    assert f"{ROWS} rows, " in err
+    assert {one["alarm"] for one in scored} == {"0", "1"}
+    folder = ModelFolder.load(place)
+    assert all(float(one["logit"]) > float(one["threshold"]) or one["alarm"] == "0" for one in scored)
+    assert sum(one["alarm"] == "1" for one in scored) == sum(
+        NetworkScorer(folder.network).logits(folder.encoder.encode(table())) > folder.threshold
+    )
+
+    code, out, err = run("attack", place, rows)
+    assert code == 0
+    assert "greedy" in out
+    assert "0 of " in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "attack the monotone network: done" in err
+
+    code, out, err = run("certify", place)
+    assert (code, err) == (0, "")
+    assert out.startswith("PROVED")
+    code, out, _ = run("certify", place, "--json")
+    assert json.loads(out)["verdict"] == "proved"
+
+    code, out, _ = run("report", place, "--out", tmp_path / "page.html")
+    assert (code, out) == (0, f"{tmp_path / 'page.html'}\n")
+    assert (tmp_path / "page.html").read_bytes() == (place / "report.html").read_bytes()
+
+
+def test_quiet_is_silent_and_attack_says_what_the_guarantee_buys(run, model, data):
+    code, out, err = run("attack", model, data, "--quiet")
+    assert (code, err) == (0, "")
+    assert "Attacks on " in out
+    assert "Detection after k additions" in out
+
+
+def test_scores_have_the_names_of_the_rows(run, model, data):
+    _, out, _ = run("score", model, data, "--id", "id")
+    assert [one["id"] for one in csv.DictReader(out.splitlines())][:3] == ["r0", "r1", "r2"]
+
+
+def test_rows_that_cannot_be_read_are_named_and_alarm_and_the_exit_code_is_3(run, model, tmp_path):
+    path = write(names_table(20), tmp_path / "rows.jsonl")
+    path.write_text(path.read_text() + "torn\n")
+    code, out, err = run("score", model, path)
+    assert code == 3
+    assert list(csv.DictReader(out.splitlines()))[-1]["alarm"] == "1"
+    assert err.startswith("row 21: line 21 is not JSON")
+    assert "21 rows, " in err
+    assert "1 could not be read" in err
+
+
+def test_a_file_with_a_header_only_has_no_scores(run, model, tmp_path):
+    (tmp_path / "rows.csv").write_text("names,size,age\n")
+    code, out, err = run("score", model, tmp_path / "rows.csv")
+    assert code == 0
+    assert out.count("\n") == 1
+    assert err == "0 rows, 0 alarms, 0 could not be read\n"
+
+
+def test_a_network_that_is_not_monotone_is_not_certified(run, tmp_path):
+    # The twin's weights in the place of the network's: whole, and of the right shape, but free.
+    folder = folder_of()
+    swapped = ModelFolder(**{**folder.__dict__, "network": folder.twin})
+    code, out, _ = run("certify", swapped.save(tmp_path / "model"))
+    assert code in (1, 2)
+    assert not out.startswith("PROVED")
+
+
+def spoilt(table: pa.Table, column: str, cells) -> pa.Table:
+    return table.set_column(table.column_names.index(column), column, pa.array(cells))
+
+
+def numbers_with(place, name="rows.csv", **cells):
+    table = numbers_table()
+    for column, found in cells.items():
+        table = spoilt(table, column, found)
+    return write(table, place / name)
+
+
+def text_file(place, name, content):
+    (place / name).write_text(content)
+    return place / name
+
+
+FIRST = ["x", *[0.5] * (ROWS - 1)]
+TRAINING_FAULTS = [
+    # the data                                                  options, beyond --label class       the sentence                     why
+    (lambda d: d / "nowhere.csv",                               [],                                 "no such file",                  "no such file"),
+    (lambda d: d,                                               [],                                 "is a folder",                   "a folder"),
+    (lambda d: text_file(d, "rows.csv", ""),                    [],                                 "it is empty",                   "an empty file"),
+    (lambda d: text_file(d, "rows.csv", "a,class\n"),           [],                                 "it has no rows",                "a header only"),
+    (lambda d: text_file(d, "rows.xls", "a"),                   [],                                 "suffix '.xls' is not known",    "another format"),
+    (lambda d: text_file(d, "rows.parquet", "a"),               [],                                 "it cannot be read",             "no Parquet"),
+    (lambda d: text_file(d, "rows.csv", "a,class\n1\n2,1\n"),   [],                                 "row 1",                         "a short row"),
+    (numbers_with,                                              ["--label", "clas"],                "Did you mean 'class'?",         "no such label"),
+    (numbers_with,                                              ["--adds", "api*"],                 "adds: 'api*' matches no",       "a glob of nothing"),
+    (numbers_with,                                              ["--removes", "api*"],              "removes: 'api*' matches no",    "another glob"),
+    (numbers_with,                                              ["--ignore", "api*"],               "ignore: 'api*' matches no",     "nothing to ignore"),
+    (numbers_with,                                              ["--column", "debt"],               "Did you mean 'debts'?",         "no such column"),
+    (numbers_with,                                              ["--names", "words"],               "names: 'words' matches no",     "no such names"),
+    (numbers_with,                                              ["--text", "debts"],                "holds double; strings would",   "numbers as text"),
+    (numbers_with,                                              ["--group", "shop"],                "'shop' matches no column",      "no such group"),
+    (numbers_with,                                              ["--id", "shop"],                   "'shop' matches no column",      "no such id"),
+    (numbers_with,                                              ["--positive", "worse"],            "no row is 'worse'",             "no such class"),
+    (numbers_with,                                              ["--max-false-alarms", "0.001"],    "at least 2995 are needed",      "too few rows"),
+    (numbers_with,                                              ["--max-false-alarms", "nan"],      "a share between 0 and 1",       "no share"),
+    (numbers_with,                                              ["--max-false-alarms", "1"],        "a share between 0 and 1",       "all of them"),
+    (numbers_with,                                              ["--min-rows", "0"],                "min_rows: 0 came",              "no rows for a name"),
+    (lambda d: numbers_with(d, **{"class": ["ok"] * ROWS}),     [],                                 "all rows are 'ok'",             "all of one class"),
+    (lambda d: numbers_with(d, **{"class": ["a", "b"] * (ROWS // 2)}), [],                          "Name it with --positive",       "which is bad?"),
+    (lambda d: numbers_with(d, **{"class": ["a", "b", "c", "d"] * (ROWS // 4)}), [],                "4 classes came",                "four classes"),
+    (lambda d: numbers_with(d, **{"class": [None, "ok"] * (ROWS // 2)}), [],                        "row 1: it is missing",          "a row without label"),
+    (lambda d: numbers_with(d, debts=[np.nan, *FIRST[1:]]),     [],                                 "row 1",                         "NaN"),
+    (lambda d: numbers_with(d, debts=[np.inf, *FIRST[1:]]),     [],                                 "row 1",                         "infinity"),
+    (lambda d: numbers_with(d, debts=["many", *map(str, FIRST[1:])]), [],                           "'many', not a number",          "a word among numbers"),
+    (lambda d: numbers_with(d, debts=[f"p{i}" for i in range(ROWS)]), [],                           "it is no column of numbers",    "a column of words"),
+    (lambda d: write(numbers_table(12), d / "rows.csv"),        [],                                 "each side needs 2 of each",     "hardly any rows"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("made", "options", "sentence", "why"), TRAINING_FAULTS, ids=[why for *_, why in TRAINING_FAULTS])
+def test_a_fault_in_training_is_one_sentence(tmp_path, run, made, options, sentence, why):
+    asked = ["--label", "class", *FEW_ROWS, *options]  # a later option wins
+    err = one_sentence(*run("train", made(tmp_path), *asked, "--out", tmp_path / "model"))
+    assert sentence in err
+    assert not any("model" in path.name for path in tmp_path.iterdir())  # nothing is left behind
+
+
+def test_a_place_that_cannot_be_written_is_said_before_the_work_begins(tmp_path, run, model, data):
+    (tmp_path / "file").write_text("")
+    place = tmp_path / "file" / "model"
+    assert "cannot be written" in one_sentence(*run("train", data, "--label", "class", "--out", place))
+    assert "cannot be written" in one_sentence(*run("demo", "--out", place))
+    assert "cannot be written" in one_sentence(*run("report", model, "--out", place))
+    assert "it exists already" in one_sentence(*run("train", data, "--label", "class", "--out", tmp_path / "file"))
+    assert "--replace" in one_sentence(*run("train", data, "--label", "class", "--out", model))
+
+
+MODEL_FAULTS = {
+    "no folder": (lambda m: (m / MODEL).rename(m.parent / "gone"), "model.json is missing"),
+    "cut weights": (lambda m: (m / WEIGHTS).write_bytes((m / WEIGHTS).read_bytes()[:-9]), f"{WEIGHTS} is not whole"),
+    "cut facts": (lambda m: (m / FACTS).write_text((m / FACTS).read_text()[:99]), f"{FACTS} cannot be read"),
+    "cut model": (lambda m: (m / MODEL).write_text((m / MODEL).read_text()[:99]), f"{MODEL} cannot be read"),
+}
+
+
+@pytest.mark.parametrize("fault", MODEL_FAULTS)
+@pytest.mark.parametrize("command", ["score", "attack", "certify", "report"])
+def test_a_spoilt_model_folder_is_one_sentence(run, model, data, command, fault):
+    spoil, sentence = MODEL_FAULTS[fault]
+    spoil(model)
+    assert sentence in one_sentence(*run(command, model, *([data] if command in ("score", "attack") else [])))
+
+
+def test_facts_of_something_else_make_no_report(run, model):
+    (model / FACTS).write_text('{"format": 1}')
+    one_sentence(*run("report", model))
+
+
+@pytest.mark.parametrize("command", ["score", "attack"])
+def test_a_file_with_other_columns_is_one_sentence(run, model, tmp_path, command):
+    path = write(names_table(50).rename_columns(["id", "imports", "size", "age", "class"]), tmp_path / "rows.csv")
+    err = one_sentence(*run(command, model, path))
+    assert "column 'names' did not come; the model was trained with it and cannot score without" in err
+
+
+ATTACK_FAULTS = [
+    (lambda: names_table(50).drop_columns(["class"]), "label: 'class' matches no column", "no labels"),
+    (lambda: spoilt(names_table(50), "class", [0] * 50), "the file has no bad rows", "nothing to attack"),
+    (lambda: spoilt(names_table(50), "size", [float("nan")] * 50), "row 1", "NaN"),
+]
+
+
+@pytest.mark.parametrize(("table", "sentence", "why"), ATTACK_FAULTS, ids=[why for *_, why in ATTACK_FAULTS])
+def test_a_fault_in_an_attack_is_one_sentence(run, model, tmp_path, table, sentence, why):
+    assert sentence in one_sentence(*run("attack", model, write(table(), tmp_path / "rows.parquet")))
+
+
+def test_bad_rows_alone_can_be_attacked(run, model, tmp_path):
+    table = names_table(400)
+    code, out, _ = run("attack", model, write(table.filter(pa.compute.equal(table["class"], 1)), tmp_path / "b.jsonl"))
+    assert code == 0
+    assert "greedy" in out
+
+
+@pytest.mark.parametrize("command", [(), *[(name,) for name in COMMANDS]], ids=lambda c: " ".join(c) or "isotone")
+def test_help_fits_80_columns_and_says_what_it_does(command):
+    shown = CliRunner().invoke(cli.app, [*command, "--help"], env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"})
+    assert shown.exit_code == 0
+    assert max(map(len, shown.output.splitlines())) <= 80
+    assert shown.output.startswith("Usage: ")
+    if command:
+        assert " ".join(getattr(cli, command[0]).__doc__.split()[:5]) in " ".join(shown.output.split())
+    else:
+        assert all(f"\n  {name} " in shown.output for name in COMMANDS)
+
+
+def test_every_option_has_help():
+    options = [p for c in _click().commands.values() for p in c.params if p.name != "help"]
+    assert len(options) > 20
+    assert [p.name for p in options if not p.help] == []
+
+
+def _click():
+    import typer.main  # noqa: PLC0415
+
+    return typer.main.get_command(cli.app)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["train"], "Missing"), (["scor"], "No such command"), (["score", "--fast"], "No such option")],
+)
+def test_a_wrong_command_line_is_answered_by_its_usage(run, arguments, said):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_a_process_of_its_own_scores_and_fails_in_the_same_words(model, data, tmp_path):
+    ran = real("score", model, data, capture_output=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("\n") == ROWS + 1
+    ran = real("score", model, tmp_path / "nowhere.csv", capture_output=True)
+    assert "no such file" in one_sentence(ran.returncode, ran.stdout, ran.stderr)
+
+
+@pytest.mark.parametrize("rows", [20, ROWS])  # less than a pipe and a buffer hold, and more
+def test_a_closed_pipe_ends_in_silence(model, tmp_path, rows):
+    path = write(names_table(rows), tmp_path / "rows.csv")
+    reading, writing = os.pipe()
+    os.close(reading)
+    ran = real("score", model, path, stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert "Traceback" not in ran.stderr
+    assert "Exception" not in ran.stderr
+    assert "Error" not in ran.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no full disk at hand")  # noqa: PTH110
+def test_a_full_disk_is_one_sentence(model, data):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        ran = real("score", model, data, stdout=full, stderr=subprocess.PIPE)
+    assert ran.returncode == 2
+    assert ran.stderr.splitlines()[-1] == "isotone: standard output: No space left on device."
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", ["names only"])
+def test_an_interrupted_training_goes_on(tmp_path, world):
+    rows, place = write(WORLDS[world][0](4_000), tmp_path / "rows.jsonl"), tmp_path / "model"
+    command = ["train", rows, "--label", "class", "--names", "names", "--out", place]
+    first = real(*command, capture_output=True)
+    assert first.returncode == 0, first.stderr
+    weights = (place / WEIGHTS).read_bytes()
+    again = real(*command, "--replace", capture_output=True)
+    assert again.returncode == 0, again.stderr
+    assert (place / WEIGHTS).read_bytes() == weights

@@ -1,0 +1,59 @@
+"""The certificate of a trained network, on names, on numbers, and on both, in every mix of directions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from small import SETTINGS, WORLDS, family, prepared
+
+from isotone import Verdict, violations
+from isotone.errors import BadInput
+from isotone.nn import MonotoneEnsemble, MonotoneNetwork
+from isotone.proving import certificate_of
+
+
+@pytest.mark.parametrize("pool", ["max", "sum"])
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_trained_ensemble_is_proved(world, pool):
+    found = prepared(world)
+    scorer = family(members=2).fit(found.material, {"pool": pool}, seed=0)
+    certificate = certificate_of(scorer.network, found.material.directions)
+    assert certificate.verdict is Verdict.PROVED, certificate
+    assert certificate.valid_for(scorer.network.over_vocabulary()) or not scorer.network.names
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_its_unconstrained_twin_is_not(world):
+    found = prepared(world)
+    scorer = family(monotone=False).fit(found.material, {"pool": "sum"}, seed=0)
+    certificate = certificate_of(scorer.network, found.material.directions)
+    assert certificate.verdict is not Verdict.PROVED
+    if certificate.witness is not None:
+        assert certificate.witness.drop > 0
+
+
+def test_a_claim_is_about_the_weights_as_they_are_now():
+    found = prepared("names, numbers")
+    network = family().fit(found.material, SETTINGS[0], seed=0).network
+    with torch.no_grad():
+        network.networks[0].trunk[-1].weight[0, 0] = -1.0
+    assert max(violations(network).values()) > 0
+    assert certificate_of(network, found.material.directions).verdict is not Verdict.PROVED
+
+
+def test_a_direction_that_the_network_was_not_made_for_is_not_proved():
+    found = prepared("names, numbers")
+    network = family().fit(found.material, SETTINGS[0], seed=0).network
+    turned = tuple(-direction for direction in found.material.directions)
+    assert certificate_of(network, turned).verdict is Verdict.REFUTED
+
+
+def test_free_features_alone_are_no_claim():
+    network = MonotoneEnsemble([MonotoneNetwork(names=3, hidden=(4,), directions=0)])
+    with pytest.raises(BadInput, match="^certify: every feature is free; a claim needs a direction"):
+        certificate_of(network, (0, 0, 0))
+
+
+def test_it_says_what_form_it_is_about():
+    network = MonotoneEnsemble([MonotoneNetwork(names=1234, hidden=(4,))])
+    assert "1,234 known names: sets of every size" in certificate_of(network, (1,) * 1234).scope["form"]
