@@ -66,14 +66,17 @@ def question(**other: Any) -> Question:
     return Question(**{"label": "class", "names": "names", "max_false_alarm_rate": RATE, **other})
 
 
+FEW = {"label": "class", "max_false_alarm_rate": RATE}
+MIXED, NUMBERS = Threat(("evil*", "good*", "size"), ("age",)), Threat(("debts",), ("age",))
+
 # What a question can be about, and the directions that follow. name -> (table, question)
 # fmt: off
 WORLDS = {
     "names only":       (names_table,   question()),
-    "names, numbers":   (names_table,   question(columns=("size", "age"), threat=Threat(("evil*", "good*", "size"), ("age",)))),
+    "names, numbers":   (names_table,   question(columns=("size", "age"), threat=MIXED)),
     "free names":       (names_table,   question(threat=Threat(adds=("evil*", "common*")))),
-    "numbers only":     (numbers_table, Question("class", max_false_alarm_rate=RATE, ignore=("late", "owner"), threat=Threat(("debts",), ("age",)))),
-    "presence columns": (numbers_table, Question("class", max_false_alarm_rate=RATE, threat=Threat(("debts", "late"), ("age", "owner")))),
+    "numbers only":     (numbers_table, Question(**FEW, ignore=("late", "owner"), threat=NUMBERS)),
+    "presence columns": (numbers_table, Question(**FEW, threat=Threat(("debts", "late"), ("age", "owner")))),
 }
 # fmt: on
 

@@ -40,7 +40,7 @@ def test_the_interval_is_the_exact_one_of_scipy(counts, confidence):
 
 @pytest.mark.parametrize(("count", "of"), [(0, 0), (-1, 5), (6, 5)])
 def test_an_interval_of_no_counts_is_refused(count, of):
-    with pytest.raises(BadInput, match="^interval: .* came; a count between 0 and a positive number of rows"):
+    with pytest.raises(BadInput, match=r"^interval: .* came; a count between 0 and a positive number of rows"):
         clopper_pearson(count, of)
 
 
@@ -72,7 +72,7 @@ def test_a_rate_that_the_negatives_cannot_support_is_refused():
 
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, 2.0, math.nan])
 def test_a_rate_that_is_no_share_is_refused(rate):
-    with pytest.raises(BadInput, match="^false-alarm rate: .* came; a share between 0 and 1"):
+    with pytest.raises(BadInput, match=r"^false-alarm rate: .* came; a share between 0 and 1"):
         require_support(rate, 10**9, "validation")
 
 
@@ -111,7 +111,9 @@ def test_roc_points_lie_on_the_curve_of_sklearn(seed, negatives, positives, ties
     for rate, value in zip(found["false_alarm_rate"], found["detection"], strict=True):
         # By counting: the best threshold that keeps the rate.
         allowed = [
-            (scores[labels == 1] > t).mean() for t in [*scores, -np.inf] if (scores[labels == 0] > t).mean() <= rate + 1e-9
+            (scores[labels == 1] > t).mean()
+            for t in [*scores, -np.inf]
+            if (scores[labels == 0] > t).mean() <= rate + 1e-9
         ]
         assert value == pytest.approx(max(allowed))
         assert any(value == d for d in detected[rates <= rate + 1e-9])

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from small import RATE, ROWS, SETTINGS, WORLDS, family, names_table, prepared, question
 
 from isotone import Threat
 from isotone.errors import BadInput, NoMatch
@@ -21,6 +20,7 @@ from isotone.progress import Progress
 from isotone.proving import certificate_of
 from isotone.report import render
 from isotone.training import Rows
+from small import RATE, ROWS, SETTINGS, WORLDS, family, names_table, prepared, question
 
 SILENT = Progress(shown=False)
 TWO_SETTINGS = ({"pool": "max"}, {"pool": "sum"})
@@ -85,14 +85,14 @@ def test_numbers_move_between_the_extremes_of_the_training_rows():
 
 
 REFUSALS = [
-    # the question                                            the sentence                              why
-    ({"group": "grup"},      NoMatch,  r"^table: 'grup' matches no column.* Columns: ",                "no such group"),
-    ({"identify": ("ids",)}, NoMatch,  r"^table: 'ids' matches no column. Did you mean 'id'\?",        "no such name"),
-    ({"label": "clas"},      NoMatch,  r"^label: 'clas' matches no column. Did you mean 'class'\?",    "no such label"),
-    ({"threat": Threat(("api*",))}, NoMatch, r"^adds: 'api\*' matches no feature",                     "no such feature"),
-    ({"threat": Threat(("*",), ("evil*",))}, BadInput, r"can be both added and removed",               "both ways"),
-    ({"threat": Threat(())}, BadInput, r"every feature is free",                                       "no direction"),
-    ({"max_false_alarm_rate": 0.001}, BadInput, r"at least 2995 are needed",                           "too few rows"),
+    # the question, the kind, the sentence, why
+    ({"group": "grup"}, NoMatch, r"^table: 'grup' matches no column.* Columns: ", "no such group"),
+    ({"identify": ("ids",)}, NoMatch, r"^table: 'ids' matches no column. Did you mean 'id'\?", "no such name"),
+    ({"label": "clas"}, NoMatch, r"^label: 'clas' matches no column. Did you mean 'class'\?", "no such label"),
+    ({"threat": Threat(("api*",))}, NoMatch, r"^adds: 'api\*' matches no feature", "no such feature"),
+    ({"threat": Threat(("*",), ("evil*",))}, BadInput, r"can be both added and removed", "both ways"),
+    ({"threat": Threat(())}, BadInput, r"every feature is free", "no direction"),
+    ({"max_false_alarm_rate": 0.001}, BadInput, r"at least 2995 are needed", "too few rows"),
 ]  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def test_a_question_that_has_no_answer_is_refused(asked, kind, sentence, why):
 
 
 def test_a_row_without_a_group_is_refused():
-    with pytest.raises(BadInput, match="^groups, row 8: its group is missing"):
+    with pytest.raises(BadInput, match=r"^groups, row 8: its group is missing"):
         prepare(
             names_table(group=[None if row == 7 else f"g{row % 90}" for row in range(ROWS)]), question(group="group")
         )
@@ -116,7 +116,7 @@ def test_a_test_side_without_a_positive_row_is_refused():
     names = [["evil0", name] if bad else names for name, names, bad in rows]
     table = table.set_column(table.column_names.index("names"), "names", pa.array(names))
     table = table.append_column("group", pa.array([f"g{row % 90}" for row in range(ROWS)]))
-    with pytest.raises(BadInput, match="^split: validation has no positive row left, without those that repeat"):
+    with pytest.raises(BadInput, match=r"^split: validation has no positive row left, without those that repeat"):
         prepare(table, question(group="group"))
 
 
@@ -125,7 +125,7 @@ def test_nothing_is_chosen_on_test_labels():
     shuffled = np.random.default_rng(1).permutation(honest.test.labels)
     mutated = replace(honest, test=Rows(honest.test.examples, shuffled))
     families = [family(monotone=monotone, settings=TWO_SETTINGS) for monotone in (True, False)]
-    for one, two in zip(compare(honest, families, (0, 1), SILENT), compare(mutated, families, (0, 1), SILENT)):
+    for one, two in zip(*(compare(one, families, (0, 1), SILENT) for one in (honest, mutated)), strict=True):
         assert one.tuned.setting == two.tuned.setting
         assert one.tuned.scores == two.tuned.scores
         for a, b in zip(one.judged, two.judged, strict=True):
@@ -177,9 +177,7 @@ def test_the_twin_is_the_positive_control_of_the_same_suite():
 def test_a_control_that_does_not_evade_is_reported_broken():
     ours, twin = both("names only")
     judged = twin.judged[0]
-    lame = tuple(
-        replace(a, additions=torch.where(a.additions > 0, -1, a.additions)) for a in judged.attacks
-    )
+    lame = tuple(replace(a, additions=torch.where(a.additions > 0, -1, a.additions)) for a in judged.attacks)
     control = Compared(twin.tuned, (replace(judged, attacks=lame),))
     assert [one["broken"] for one in _attacks(ours.judged, control)] == [True] * len(lame)
     assert [one["broken"] for one in _attacks(ours.judged, None)] == [True] * len(lame)  # none at all

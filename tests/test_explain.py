@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from small import SETTINGS, WORLDS, family, prepared
 
 from isotone.attack import Moves, scores
 from isotone.experiment import dense, judge
 from isotone.explain import MOST_REASONS, explain
 from isotone.families import NetworkVictim
+from small import SETTINGS, WORLDS, family, prepared
 
 
 def alarms(world: str, most: int = 6):

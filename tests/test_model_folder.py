@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small import RATE, WORLDS, folder_of
 
 from isotone import workflow
 from isotone.errors import BadInput, CannotWrite, NotAModel
 from isotone.families import NetworkScorer
 from isotone.model_folder import CERTIFICATE, FACTS, MODEL, OURS, TWIN, WEIGHTS, ModelFolder, writable
+from small import RATE, WORLDS, folder_of
 
 FILES = (MODEL, WEIGHTS, TWIN, FACTS, CERTIFICATE)
 
@@ -52,7 +52,7 @@ def test_the_folder_holds_json_and_safetensors_that_others_may_read(saved):
         content = path.read_bytes()
         if path.suffix == ".json":
             # NaN and infinity are no JSON, and other readers would refuse them.
-            json.loads(content, parse_constant=lambda constant: pytest.fail(f"{constant} in {path.name}"))
+            json.loads(content, parse_constant=pytest.fail)
         else:
             assert load_file(path)
         assert not zipfile.is_zipfile(path)  # the checkpoints of torch are
@@ -118,31 +118,31 @@ def test_a_spoilt_file_is_one_sentence(saved, name, fault):
 
 
 FAULTS = [
-    # what was done                                                   the sentence                             why
-    (changed(MODEL, "format", to=99),                                 "has format 99",                         "newer"),
-    (changed(MODEL, "threshold", to=float("nan")),                    "no finite number",        "would never alarm"),
-    (changed(MODEL, "threshold", to=float("inf")),                    "no finite number",   "would never alarm either"),
-    (changed(MODEL, "threshold", to="high"),                          "is not whole",                          "a word"),
-    (changed(MODEL, "twin_threshold", to=None),                       "is not whole",                    "an entry less"),
-    (changed(MODEL, "targets", to=[1.0]),                             "is not whole",                         "too few"),
-    (changed(MODEL, "targets", to="all"),                             "is not whole",                         "a text"),
-    (changed(MODEL, "encoder", to=[]),                                "is not whole",                     "no encoder"),
-    (changed(MODEL, "encoder", "columns", to=["size"]),               "is not whole",                  "a column less"),
-    (changed(MODEL, "encoder", "vocabulary", to=["evil0", "good0"]),  "is not whole",                 "few names left"),
-    (changed(MODEL, "question", "threat", "adds", to=["api*"]),       "is not whole",           "a glob of no feature"),
-    (changed(MODEL, "question", "threat", to=[]),                     "is not whole",                      "no threat"),
-    (changed(MODEL, "question", "colour", to="red"),                  "is not whole",               "an unknown entry"),
-    (changed(MODEL, "network", to=[]),                                "is not whole",                      "no member"),
-    (changed(MODEL, "network", to=5),                                 "is not whole",                       "a number"),
-    (changed(MODEL, "network", 0, "names", to=10**12),                "is not whole",               "names of all bytes"),
-    (changed(MODEL, "network", 0, "names", to=-1),                    "is not whole",                "fewer than none"),
-    (changed(MODEL, "network", 0, "hidden", to=[99]),                 "is not whole",                   "other layers"),
-    (changed(MODEL, "network", 0, "pool", to="mean"),                 "is not whole",                   "another pool"),
-    (weight(WEIGHTS, float("nan")),                                   "no finite number",      "NaN would never alarm"),
-    (weight(TWIN, float("inf")),                                      "no finite number",       "infinite in the twin"),
-    (weight(WEIGHTS, -1.0, of="trunk.1.weight"),                      "outside their constraints",  "no longer monotone"),
-    (changed(CERTIFICATE, "verdict", to="sure"),                      "is not whole",              "a fourth verdict"),
-    (changed(CERTIFICATE, "scope", to=None),                          "is not whole",                       "no scope"),
+    # what was done, the sentence, why
+    (changed(MODEL, "format", to=99),  "has format 99",  "newer"),
+    (changed(MODEL, "threshold", to=float("nan")),  "no finite number",  "would never alarm"),
+    (changed(MODEL, "threshold", to=float("inf")),  "no finite number",  "would never alarm either"),
+    (changed(MODEL, "threshold", to="high"),  "is not whole",  "a word"),
+    (changed(MODEL, "twin_threshold", to=None),  "is not whole",  "an entry less"),
+    (changed(MODEL, "targets", to=[1.0]),  "is not whole",  "too few"),
+    (changed(MODEL, "targets", to="all"),  "is not whole",  "a text"),
+    (changed(MODEL, "encoder", to=[]),  "is not whole",  "no encoder"),
+    (changed(MODEL, "encoder", "columns", to=["size"]),  "is not whole",  "a column less"),
+    (changed(MODEL, "encoder", "vocabulary", to=["evil0", "good0"]),  "is not whole",  "few names left"),
+    (changed(MODEL, "question", "threat", "adds", to=["api*"]),  "is not whole",  "a glob of no feature"),
+    (changed(MODEL, "question", "threat", to=[]),  "is not whole",  "no threat"),
+    (changed(MODEL, "question", "colour", to="red"),  "is not whole",  "an unknown entry"),
+    (changed(MODEL, "network", to=[]),  "is not whole",  "no member"),
+    (changed(MODEL, "network", to=5),  "is not whole",  "a number"),
+    (changed(MODEL, "network", 0, "names", to=10**12),  "is not whole",  "names of all bytes"),
+    (changed(MODEL, "network", 0, "names", to=-1),  "is not whole",  "fewer than none"),
+    (changed(MODEL, "network", 0, "hidden", to=[99]),  "is not whole",  "other layers"),
+    (changed(MODEL, "network", 0, "pool", to="mean"),  "is not whole",  "another pool"),
+    (weight(WEIGHTS, float("nan")),  "no finite number",  "NaN would never alarm"),
+    (weight(TWIN, float("inf")),  "no finite number",  "infinite in the twin"),
+    (weight(WEIGHTS, -1.0, of="trunk.1.weight"),  "outside their constraints",  "no longer monotone"),
+    (changed(CERTIFICATE, "verdict", to="sure"),  "is not whole",  "a fourth verdict"),
+    (changed(CERTIFICATE, "scope", to=None),  "is not whole",  "no scope"),
 ]  # fmt: skip
 
 
@@ -163,12 +163,12 @@ def test_what_is_no_folder_is_one_sentence(tmp_path, kind):
         place.write_text("")
     elif kind == "empty":
         place.mkdir()
-    with pytest.raises(NotAModel, match="model.json is missing" if kind == "empty" else "there is no such folder"):
+    with pytest.raises(NotAModel, match=r"model.json is missing" if kind == "empty" else "there is no such folder"):
         ModelFolder.load(place)
 
 
 def test_an_older_model_is_replaced_only_when_asked(saved):
-    with pytest.raises(BadInput, match="it exists already; .* Replace an older model with --replace"):
+    with pytest.raises(BadInput, match=r"it exists already; .* Replace an older model with --replace"):
         folder_of().save(saved)
     (saved / "report.html").write_text("old")
     folder_of("names only").save(saved, replace=True)
@@ -182,7 +182,7 @@ def test_what_is_no_model_is_never_replaced(tmp_path, kind):
     place = tmp_path / "model"
     {
         "a file": lambda: place.write_text("precious"),
-        "a folder": lambda: place.mkdir(),
+        "a folder": place.mkdir,
         "a link to nothing": lambda: place.symlink_to(tmp_path / "nowhere"),
     }[kind]()
     with pytest.raises(BadInput, match="it exists already; a name that is not taken"):
@@ -192,7 +192,7 @@ def test_what_is_no_model_is_never_replaced(tmp_path, kind):
 
 def test_a_model_with_something_else_in_it_is_not_replaced(saved):
     (saved / "thesis.tex").write_text("precious")
-    with pytest.raises(BadInput, match="'thesis.tex' is in it; only a model folder is replaced"):
+    with pytest.raises(BadInput, match=r"'thesis.tex' is in it; only a model folder is replaced"):
         folder_of().save(saved, replace=True)
     assert (saved / "thesis.tex").read_text() == "precious"
     assert set(FILES) < OURS | {"thesis.tex"}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from small import SETTINGS, WORLDS, family, prepared
 
 from isotone import Verdict, violations
 from isotone.errors import BadInput
 from isotone.nn import MonotoneEnsemble, MonotoneNetwork
 from isotone.proving import certificate_of
+from small import SETTINGS, WORLDS, family, prepared
 
 
 @pytest.mark.parametrize("pool", ["max", "sum"])
@@ -50,7 +50,7 @@ def test_a_direction_that_the_network_was_not_made_for_is_not_proved():
 
 def test_free_features_alone_are_no_claim():
     network = MonotoneEnsemble([MonotoneNetwork(names=3, hidden=(4,), directions=0)])
-    with pytest.raises(BadInput, match="^certify: every feature is free; a claim needs a direction"):
+    with pytest.raises(BadInput, match=r"^certify: every feature is free; a claim needs a direction"):
         certificate_of(network, (0, 0, 0))
 
 

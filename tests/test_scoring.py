@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from small import WORLDS, folder_of, names_table, write
 
 from isotone.errors import BadInput, NoMatch
 from isotone.families import NetworkScorer
 from isotone.nn import MonotoneEnsemble, MonotoneNetwork
 from isotone.scoring import score_file
+from small import WORLDS, folder_of, names_table, write
 
 ROWS = 5_000  # more than one block
 
@@ -51,7 +51,7 @@ def test_the_label_is_not_needed(tmp_path):
 
 def test_names_that_were_never_seen_are_counted_and_change_no_score(tmp_path):
     table = names_table(50)
-    names = [names + ["unheard", "of"] for names in table["names"].to_pylist()]
+    names = [[*names, "unheard", "of"] for names in table["names"].to_pylist()]
     more = table.set_column(table.column_names.index("names"), "names", pa.array(names))
     one, two = (list(score_file(folder_of(), write(rows, tmp_path / "rows.jsonl"))) for rows in (table, more))
     assert two == [replace(row, unknown=row.unknown + 2) for row in one]

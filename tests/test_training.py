@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small import RECIPE, SETTINGS, WORLDS, Rows, family, prepared, some
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -20,6 +19,7 @@ import isotone
 from isotone.errors import BadInput, CannotWrite
 from isotone.nn import MonotoneNetwork
 from isotone.training import SCORING_ROWS, History, Recipe, _positive_weight, logits_of, train
+from small import RECIPE, SETTINGS, WORLDS, Rows, family, prepared, some
 
 # Checkpoints at every epoch.
 ALWAYS = {"checkpoint_seconds": 0.0}
@@ -122,9 +122,7 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_pa
         trained(DROPOUT, checkpoint=place, watch=stopping(after), **ALWAYS)
     assert place.is_file()
     resumed_at = []
-    network, history = trained(
-        DROPOUT, checkpoint=place, watch=lambda epoch, *_: resumed_at.append(epoch), **ALWAYS
-    )
+    network, history = trained(DROPOUT, checkpoint=place, watch=lambda epoch, *_: resumed_at.append(epoch), **ALWAYS)
     whole, whole_history = trained(DROPOUT)
     assert resumed_at[0] == after - 1  # what was lost is the epoch in which it was stopped
     assert same_weights(network, whole)

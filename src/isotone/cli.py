@@ -133,7 +133,12 @@ def score(
 
 
 @app.command()
-def attack(model: Model, data: Data, seed: int = 0, quiet: Quiet = False) -> None:
+def attack(
+    model: Model,
+    data: Data,
+    seed: Annotated[int, typer.Option(help="Of the attack that draws benign rows.")] = 0,
+    quiet: Quiet = False,
+) -> None:
     """Attack the bad rows of a file, and the unconstrained twin beside it: what does the guarantee buy?"""
     from . import tables, workflow  # noqa: PLC0415
     from .data import read_table  # noqa: PLC0415
@@ -181,7 +186,7 @@ def _finish(folder: Any, place: Path) -> None:
 
     page = write(folder.facts, place / "report.html")
     _print(tables.detectors_table(folder.facts))
-    if any(one["role"] == "unconstrained" and one["chosen"] for one in folder.facts["detectors"]):
+    if sum(one["role"] == "unconstrained" for one in folder.facts["detectors"]) > 1:
         typer.echo("* the best unconstrained detector, chosen by clean detection on validation rows\n")
     typer.echo(f"{folder.certificate.verdict.name}: {folder.certificate.reason}")
     typer.echo(f"model   {place}")

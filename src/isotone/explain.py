@@ -1,6 +1,7 @@
 """Why an alarm: the present features that raised the score, and the few that alone suffice for it.
 
-For a monotone detector "suffice" is a proof: whatever else a row holds, these features keep it above the threshold.
+For a monotone detector "suffice" is a proof: whatever else an attacker adds or leaves out of the other rising features,
+these keep the row above the threshold; free and falling features are as they are.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from .attack import Moves, Victim, scores
 from .directions import INCREASING
 
 MOST_REASONS = 8
+# Rows are asked in batches of the size they come in, which may differ in the last bits from the detector's own blocks:
+# what is called sufficient stays above the threshold by more than that.
+MARGIN = 1e-5
 
 
 @dataclass(frozen=True)
@@ -55,21 +59,28 @@ def explain(victim: Victim, row: Tensor, moves: Moves, threshold: float) -> Expl
 
 def _reasons(victim: Victim, row: Tensor, bare: Tensor, active: Tensor, full: float) -> tuple[tuple[int, float], ...]:
     """Features put back one by one, each time the one that raises the score most."""
-    now, score = bare.clone(), float(scores(victim, bare[None])[0])
+    now, score = bare.clone(), float(_ask(victim, bare[None])[0])
     way = full - score
     left: list[int] = active.tolist()
     found: list[tuple[int, float]] = []
     while left and len(found) < MOST_REASONS and way > 0 and full - score > 0.01 * way:
         trial = now.repeat(len(left), 1)
         trial[torch.arange(len(left)), left] = row[left]
-        after = scores(victim, trial)
+        after = _ask(victim, trial)
         best = int(after.argmax())
         if not float(after[best]) > score:
             break
-        found.append((left[best], (float(after[best]) - score) / way))
+        # Batches differ in the last bits: no share may be more than what the others leave.
+        rest = 1.0 - sum(share for _, share in found)
+        found.append((left[best], min((float(after[best]) - score) / way, rest)))
         now[left[best]], score = row[left[best]], float(after[best])
         left.pop(best)
     return tuple(found)
+
+
+def _ask(victim: Victim, x: Tensor) -> Tensor:
+    """Scores without the padding to full blocks: a hundred small questions in place of a hundred large ones."""
+    return victim.score(x).double()
 
 
 def _sufficient(victim: Victim, row: Tensor, active: Tensor, threshold: float, full: float) -> tuple[int, ...]:
@@ -78,11 +89,11 @@ def _sufficient(victim: Victim, row: Tensor, active: Tensor, threshold: float, f
         return ()
     without = row.repeat(len(active), 1)
     without[torch.arange(len(active)), active] = 0.0
-    alone = scores(victim, without) if len(active) else torch.zeros(0)
-    kept = row.clone()
+    alone = _ask(victim, without) if len(active) else torch.zeros(0)
+    kept, enough = row.clone(), threshold + MARGIN * max(1.0, abs(threshold))
     for at in alone.argsort(descending=True, stable=True).tolist():
         feature = int(active[at])
         kept[feature] = 0.0
-        if not float(scores(victim, kept[None])[0]) > threshold:
+        if not float(_ask(victim, kept[None])[0]) > enough:
             kept[feature] = row[feature]
     return tuple(int(feature) for feature in active.tolist() if kept[feature] != 0)

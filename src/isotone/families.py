@@ -22,7 +22,7 @@ from .data import Examples
 from .errors import require
 from .evaluation import Scores, detection, partial_auc, threshold_at
 from .nn import Bag, MonotoneEnsemble, MonotoneNetwork, quantile_knots
-from .training import SELECTION_RATE, Recipe, Rows, Watch, logits_of, train
+from .training import SCORING_ROWS, SELECTION_RATE, Recipe, Rows, Watch, logits_of, train
 
 SAMPLE_ROWS = 16
 CENTRING_ROWS = 512
@@ -119,6 +119,13 @@ class NetworkVictim:
         names = self.network.names
         now = self.score(x)[:, None]
         parts = [self.network.with_each(Bag.of(x[:, :names]), x[:, names:]) - now] if names else []
+        # What is taken away: a score for each name that is there.
+        row, name = ((x[:, :names] > 0) & (moves.directions[:names] < 0)).nonzero(as_tuple=True)
+        for at in range(0, len(row), SCORING_ROWS):
+            some, gone = row[at : at + SCORING_ROWS], name[at : at + SCORING_ROWS]
+            moved = x[some]
+            moved[torch.arange(len(some)), gone] = moves.target[gone]
+            parts[0][some, gone] = self.score(moved) - now[some, 0]
         for number in range(names, x.shape[1]):
             moved = x.clone()
             moved[:, number] = moves.target[number]

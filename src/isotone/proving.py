@@ -13,6 +13,9 @@ from .directions import FREE
 from .errors import BadInput
 from .nn import MonotoneEnsemble
 
+# Calls of the search for a witness. The attacks have searched this network for longer, and from better places.
+SEARCH_CALLS = 64
+
 
 def certificate_of(network: MonotoneEnsemble, directions: Sequence[int]) -> Certificate:
     """The verdict on a network, in eval mode, over presences of its whole vocabulary and all finite numbers."""
@@ -33,7 +36,7 @@ def certificate_of(network: MonotoneEnsemble, directions: Sequence[int]) -> Cert
     model = network.over_vocabulary() if names else _OfNumbers(network)
     if all(direction == FREE for direction in directions):
         raise BadInput("certify", "every feature is free", "a claim needs a direction", "Name what the attacker adds.")
-    return certify(model, tuple(inputs), tuple(ways), tuple(domains), form=form)
+    return certify(model, tuple(inputs), tuple(ways), tuple(domains), form=form, budget=SEARCH_CALLS)
 
 
 class _OfNumbers(nn.Module):

@@ -19,11 +19,12 @@ def detectors_table(facts: Mapping[str, Any]) -> Any:
     table.add_column("detector", min_width=13)
     for column in ("AUC", "clean", "after 10\nadditions", "after\nany", "false alarms\n(95 % interval)"):
         table.add_column(column, justify="right")
+    rivals = sum(one["role"] == "unconstrained" for one in facts["detectors"])
     for one in facts["detectors"]:
         budgets, curve = one["curve"]["budgets"], one["curve"]["detection"]
         alarms = one["false_alarms"]
         table.add_row(
-            one["name"] + (" *" if one["chosen"] and one["role"] == "unconstrained" else ""),
+            one["name"] + (" *" if one["chosen"] and rivals > 1 and one["role"] == "unconstrained" else ""),
             f"{one['auc']['mean']:.3f}",
             f"{one['clean']['mean']:.1%}",
             f"{curve[budgets.index(10)]['mean']:.1%}",

@@ -138,7 +138,7 @@ def train(
     )
     fabric.launch()
     steps = max(1, len(training) // recipe.batch_size)
-    optimizer = torch.optim.AdamW(_groups(network, recipe.weight_decay), lr=recipe.learning_rate)
+    optimizer = torch.optim.AdamW(_groups(network, recipe.weight_decay), lr=recipe.learning_rate, fused=True)
     # A cycle of fewer than ten steps would have no step to rise in (and OneCycleLR divides by their number).
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.learning_rate, total_steps=max(10, recipe.epochs * steps), pct_start=0.2

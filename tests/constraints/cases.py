@@ -1,5 +1,7 @@
 """Every constraint, and what each of them promises."""
 
+# ruff: noqa: E501 (rows of a table)
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -230,13 +230,17 @@ def test_projecting_in_inference_mode_leaves_nothing_behind_that_autograd_refuse
 
 
 # fmt: off
-@pytest.mark.parametrize(("directions", "right", "why"), [
+PLAINEST = [
+    # directions  constraint   why
     ((1, 1),  NonNegative(),       "all increasing"),
     ((-1,),   NonPositive(),       "all decreasing"),
     ((0, 0),  None,                "all free"),
     ((0, 1),  Sign((0, 1), dim=0), "mixed"),
-    ((-1, 1), Sign((-1, 1), dim=0), "mixed"),
-])
+    ((-1, 1), Sign((-1, 1), dim=0), "mixed, the other way"),
+]
 # fmt: on
+
+
+@pytest.mark.parametrize(("directions", "right", "why"), PLAINEST, ids=[why for *_, why in PLAINEST])
 def test_the_plainest_constraint_for_directions(directions, right, why):
     assert by_direction(directions, dim=0) == right, why

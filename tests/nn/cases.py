@@ -1,5 +1,7 @@
 """Every layer and network, the inputs it takes, and which way each input must move it."""
 
+# ruff: noqa: E501 (rows of a table)
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -69,15 +71,15 @@ CASES = {
     "NameSum, mixed":           Case(lambda: OverVocabulary(NameSum(NAMES, 3, MIXED_NAMES)),  [("names", MIXED_NAMES)],                           "a sign for each name"),
     "NameMax, up":              Case(lambda: OverVocabulary(NameMax(NAMES, 3)),               [("names", UP)],                                    "the largest row"),
     "NameMax, some left out":   Case(lambda: OverVocabulary(NameMax(NAMES, 3, MIXED_NAMES)),  [("names", tuple(max(d, 0) for d in MIXED_NAMES))], "decreasing names take no part"),
-    "network, max":             Case(lambda: network(),                                       [("names", UP)],                                    "names only"),
+    "network, max":             Case(network,                                                 [("names", UP)],                                    "names only"),
     "network, sum":             Case(lambda: network(pool="sum"),                             [("names", UP)],                                    "names only"),
     "network, down":            Case(lambda: network(-1),                                     [("names", (-1,) * NAMES)],                         "a maximum that nothing takes part in, and a sum"),
     "network, linear":          Case(lambda: network(hidden=()),                              [("names", UP)],                                    "no hidden layer"),
-    "network, mixed, max":      Case(lambda: network(MIXED_NAMES + (1, -1), KNOTS),           [("names", MIXED_NAMES), ("numbers", (1, -1))],     "both pools, and numbers"),
-    "network, mixed, sum":      Case(lambda: network(MIXED_NAMES + (0, -1), KNOTS, pool="sum"), [("names", MIXED_NAMES), ("numbers", (0, -1))],   "a free number"),
+    "network, mixed, max":      Case(lambda: network((*MIXED_NAMES, 1, -1), KNOTS),           [("names", MIXED_NAMES), ("numbers", (1, -1))],     "both pools, and numbers"),
+    "network, mixed, sum":      Case(lambda: network((*MIXED_NAMES, 0, -1), KNOTS, pool="sum"), [("names", MIXED_NAMES), ("numbers", (0, -1))],   "a free number"),
     "network, numbers":         Case(lambda: network((1, -1), KNOTS, names=0),                [("numbers", (1, -1))],                             "no names"),
     "network, dropout":         Case(lambda: network((1,) * (NAMES + 2), KNOTS, dropout=0.3, name_dropout=0.3), [("names", UP), ("numbers", (1, 1))], "silent when it is judged"),
-    "ensemble":                 Case(lambda: ensemble(MIXED_NAMES + (1, -1), KNOTS),          [("names", MIXED_NAMES), ("numbers", (1, -1))],     "a mean of two"),
+    "ensemble":                 Case(lambda: ensemble((*MIXED_NAMES, 1, -1), KNOTS),          [("names", MIXED_NAMES), ("numbers", (1, -1))],     "a mean of two"),
     "ensemble of numbers":      Case(lambda: ensemble((1, -1), KNOTS, names=0),               [("numbers", (1, -1))],                             "no names"),
 }
 # fmt: on
@@ -86,7 +88,10 @@ TWINS = {
     "network, max": (lambda: network(monotone=False), [("names", UP)]),
     "network, sum": (lambda: network(monotone=False, pool="sum"), [("names", UP)]),
     "network, numbers": (lambda: network((1, -1), KNOTS, names=0, monotone=False), [("numbers", (1, -1))]),
-    "ensemble": (lambda: ensemble((1,) * NAMES + (1, -1), KNOTS, monotone=False), [("names", UP), ("numbers", (1, -1))]),
+    "ensemble": (
+        lambda: ensemble((1,) * NAMES + (1, -1), KNOTS, monotone=False),
+        [("names", UP), ("numbers", (1, -1))],
+    ),
 }
 
 # What is public and no model of the table, with the reason; and what the table wraps.
@@ -143,4 +148,3 @@ def drop(net: nn.Module, inputs: Sequence[tuple[str, tuple[int, ...]]], rows: in
     with torch.no_grad():
         out = net(*[torch.cat(both) for both in zip(lower, upper, strict=True)]).double()
     return float((out[:rows] - out[rows:]).max())
-

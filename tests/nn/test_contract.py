@@ -144,7 +144,9 @@ def test_training_by_a_loss_reaches_every_parameter(name):
 
 
 def test_every_public_name_has_a_row():
-    public = {v for k, v in vars(room).items() if not k.startswith("_") and (inspect.isclass(v) or inspect.isfunction(v))}
+    public = {
+        v for k, v in vars(room).items() if not k.startswith("_") and (inspect.isclass(v) or inspect.isfunction(v))
+    }
     made = {type(module) for case in CASES.values() for module in case.make().modules()}
     assert public - set(NO_MODELS) <= made
 
@@ -154,9 +156,7 @@ def test_its_arguments_make_another_that_loads_its_weights(name):
     case = CASES[name]
     net = shake(case.make())
     arguments = json.loads(json.dumps(net.arguments))
-    twin = (
-        MonotoneEnsemble.made(arguments) if isinstance(net, MonotoneEnsemble) else MonotoneNetwork(**arguments)
-    )
+    twin = MonotoneEnsemble.made(arguments) if isinstance(net, MonotoneEnsemble) else MonotoneNetwork(**arguments)
     twin.load_state_dict(net.state_dict())
     lower, _ = pairs(case.inputs)
     a, b = (as_function(one, case.inputs)(*lower) for one in (net.eval(), twin.eval()))

@@ -1,5 +1,7 @@
 """Starting in the middle, predicting both kinds, and the sentence for each mistake."""
 
+# ruff: noqa: E501 (rows of a table)
+
 from __future__ import annotations
 
 import pytest
@@ -21,7 +23,7 @@ def _seed():
 # fmt: off
 STARTS = [
     # how it is made                                                          why
-    (lambda **k: network(**k),                                                "a maximum"),
+    (network,                                                                 "a maximum"),
     (lambda **k: network(pool="sum", **k),                                    "a sum"),
     (lambda **k: network(hidden=(), **k),                                     "linear"),
     (lambda **k: network(hidden=(64,), **k),                                  "one wide layer"),
@@ -55,6 +57,22 @@ def test_the_first_logits_are_centred_at_the_prior(make, why, prior):
     assert abs(float(logits.mean() - torch.logit(torch.tensor(prior)))) < 1e-4, why
     assert float(logits.std()) < 3, why
     assert set(isotone.violations(net).values()) <= {0.0}
+
+
+@every_start
+def test_each_layer_after_the_first_starts_at_unit_size_at_most(make, why):
+    net = make()
+    rows = rows_for(net)
+    net.centre_(*rows)
+    sizes = []
+    for layer in net.eval().trunk:
+        if isinstance(layer, MonotoneLinear):
+            layer.register_forward_hook(
+                lambda *all: sizes.append(float(all[-1].detach().std(dim=0, correction=0).max()))
+            )
+    net(*rows)
+    assert all(size < 1 + 1e-4 for size in sizes), why
+    assert len(sizes) == len(net.arguments["hidden"])
 
 
 @every_start
@@ -97,7 +115,7 @@ def test_an_increasing_feature_is_learned_and_a_misleading_one_is_ignored():
         optimizer.zero_grad()
         nn.functional.binary_cross_entropy_with_logits(net(x)[:, 0], y).backward()
         optimizer.step()
-    low, high = net(torch.tensor([[0.1, 0.5], [0.9, 0.5]]))[:, 0]
+    low, high = net(torch.tensor([[0.1, 0.5], [0.9, 0.5]])).detach()[:, 0]
     assert float(low) < 0 < float(high)
     ignored = net(torch.tensor([[0.5, 0.1], [0.5, 0.9]]))[:, 0]
     assert 0 <= float((ignored[1] - ignored[0]).detach()) < 0.2
@@ -106,10 +124,18 @@ def test_an_increasing_feature_is_learned_and_a_misleading_one_is_ignored():
 def test_the_biases_and_the_twin_are_free():
     net = network((*MIXED_NAMES, 1, 1), KNOTS)
     assert not [name for name in isotone.constraints_of(net) if "bias" in name]
-    assert set(isotone.constraints_of(net)) == {
-        name for name, _ in net.named_parameters() if name.endswith("weight")
-    }
+    assert set(isotone.constraints_of(net)) == {name for name, _ in net.named_parameters() if name.endswith("weight")}
     assert isotone.constraints_of(network(monotone=False)) == {}
+
+
+def test_its_arguments_are_what_it_was_made_with():
+    settings = {"pool": "sum", "dropout": 0.25, "name_dropout": 0.5, "monotone": False}
+    net = MonotoneNetwork(2, [torch.tensor([0.0, 0.1])], (4,), -1, **settings)
+    knots = torch.tensor([0.0, 0.1]).tolist()
+    assert net.arguments == {"names": 2, "knots": [knots], "hidden": [4], "directions": [-1, -1, -1], **settings}
+    twin = MonotoneNetwork(**net.arguments)
+    assert repr(twin) == repr(net)
+    assert twin.name_dropout == net.name_dropout
 
 
 def test_a_twin_has_the_same_parameters():
@@ -166,7 +192,7 @@ def test_the_forms_of_a_network_follow_its_mode():
 # fmt: off
 MISTAKES = [
     # what is done                                                              what the sentence says
-    (lambda: MonotoneNetwork(),                                                 "it needs names, or numbers with their knots"),
+    (MonotoneNetwork,                                                           "it needs names, or numbers with their knots"),
     (lambda: network(directions=(1, 1)),                                        "directions: 2 came for 7 features"),
     (lambda: network(directions=(2,) * NAMES),                                  r"directions: 2 came; each is \+1"),
     (lambda: MonotoneLinear(3, 1, directions={"a": 1}),                         "the features have no names"),

@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from ..errors import BadInput
 
 
+_LARGEST = 3e38  # in float32 and bfloat16
+
+
 class Ramps(nn.Module):
     """Every component is non-decreasing in its feature: 0 before a stretch, rising to 1 along it, 1 after; log tails.
 
@@ -60,8 +63,9 @@ class Ramps(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The components."""
         inner = ((x[:, self.stretch_owner] - self.left) / self.width).clamp(0, 1)
-        below = 0.0 - torch.log1p(torch.relu(self.first - x) / self.scale)
-        above = torch.log1p(torch.relu(x - self.last) / self.scale)
+        # A tail that overflowed would make NaN of a weight of 0: the clamp keeps it finite, and as monotone.
+        below = 0.0 - torch.log1p((torch.relu(self.first - x) / self.scale).clamp(max=_LARGEST))
+        above = torch.log1p((torch.relu(x - self.last) / self.scale).clamp(max=_LARGEST))
         return torch.cat([inner, below, above], dim=1)
 
 
@@ -80,11 +84,8 @@ def quantile_knots(column: Tensor, stretches: int = 16) -> Tensor:
     """
     if not len(column) or not bool(column.float().isfinite().all()):
         raise BadInput("quantile_knots", "a column that is empty, or not finite in float32, came", "numbers are right")
-    # As torch.quantile, which refuses columns of more than 16 million rows.
-    ranks = torch.linspace(0, 1, stretches + 1, dtype=torch.float64, device=column.device) * (len(column) - 1)
-    ascending, below = column.double().sort().values, ranks.floor().long()
-    knots = torch.lerp(ascending[below], ascending[ranks.ceil().long()], ranks - below)
+    levels = torch.linspace(0, 1, stretches + 1, dtype=torch.float64, device=column.device)
     # float32 first: knots that differ only in float64 would coincide in the network's own arithmetic.
-    knots = torch.unique(knots.float().double())
+    knots = torch.unique(torch.quantile(column.double(), levels).float().double())
     half = float(knots.abs().max() * 1e-6) / 2  # far from 0, one unit is less than the spacing of floats
     return knots if len(knots) > 1 else torch.stack([knots[0] - max(0.5, half), knots[0] + max(0.5, half)])
