@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from ..errors import BadInput
 
-
 _LARGEST = 3e38  # in float32 and bfloat16
 
 
