@@ -14,7 +14,7 @@ from .certify import Certificate
 from .data import debian_programs, labels_of
 from .errors import BadInput
 from .evaluation import BUDGETS
-from .experiment import MERGE_ROWS, Question, compare, prepare
+from .experiment import MERGE_ROWS, Question, compare, one_thread, prepare
 from .facts import facts_of
 from .families import NETWORK_SETTINGS, BoosterFamily, Family, NetworkFamily, NetworkScorer, Setting
 from .model_folder import ModelFolder
@@ -137,6 +137,7 @@ class Attempts:
     budgets: tuple[int | None, ...] = BUDGETS
 
 
+@one_thread()
 def attack_folder(folder: ModelFolder, table: Any, *, seed: int = 0, progress: Progress | None = None) -> Attempts:
     """Attack the bad rows of a table; its benign rows are what an attacker may borrow from.
 
