@@ -138,7 +138,7 @@ def _detector(
         "role": "monotone" if ours else "peer" if compared.family.monotone else "unconstrained",
         "chosen": chosen,
         "note": f"detection on validation {compared.validation_detection:.1%}; best of "
-        f"{len(compared.family.settings)} settings: {_setting(compared)}",
+        f"{len(compared.family.settings)} settings: {_setting(compared)}; false alarms are those of the first seed",
         "auc": spread([j.auc for j in judged]),
         "clean": spread([j.clean for j in judged]),
         "false_alarms": as_facts(judged[0].false_alarms),
@@ -214,7 +214,9 @@ def _alerts(prepared: Prepared, judged: Judged, count: int = 3) -> list[dict[str
                 "id": prepared.identities[row],
                 "score": why.score,
                 "threshold": judged.threshold,
-                "reasons": [{"name": features[at], "share": share} for at, share in why.reasons],
+                "reasons": [
+                    {"name": features[at], "share": share} for at, share in sorted(why.reasons, key=lambda r: -r[1])
+                ],
                 "sufficient": [features[at] for at in why.sufficient],
                 "note": f"{int((x > 0).sum())} features are present",
             }

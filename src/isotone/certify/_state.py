@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import random
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,19 +30,57 @@ def tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def digest(model: nn.Module) -> str:
     """sha256 over the model: its tensors (name, dtype, shape, bytes), the classes of its parts, plain settings.
 
-    Settings are public attributes that are numbers, strings, or tuples and lists of these; what else Python holds
-    (functions, dictionaries, globals) is not seen.
+    Settings are public attributes that are numbers, strings, or tuples and lists of these, and the names of the hooks;
+    what else Python holds (functions, dictionaries, globals) is not seen.
     """
     sha = hashlib.sha256()
     for path, module in sorted(model.named_modules(), key=lambda pair: pair[0]):
         sha.update(f"{path}|{type(module).__module__}.{type(module).__qualname__}|".encode())
         settings = {k: v for k, v in vars(module).items() if not k.startswith("_") and k != "training" and _plain(v)}
         sha.update(repr(sorted(settings.items())).encode())
+        sha.update(repr(_hooks(module)).encode())
     for name, value in tensors(model):
         sha.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
         flat = value.detach().cpu().contiguous().reshape(-1)
         sha.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
     return sha.hexdigest()
+
+
+def _hooks(module: nn.Module) -> list[str]:
+    """What runs beside a module's forward, by name; and a forward that this object alone has."""
+    hooks = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
+    own = [vars(module)["forward"]] if "forward" in vars(module) else []
+    return [str(getattr(h, "__qualname__", type(h).__qualname__)) for h in [*hooks, *own]]
+
+
+def _held(value: Any, depth: int = 0) -> Any:
+    """What a value holds, as far as it can be compared: private counters, containers, generators of random numbers."""
+    if isinstance(value, Tensor):
+        return (str(value.dtype), tuple(value.shape), value._version, value.detach().cpu().tolist())
+    if depth < 4 and isinstance(value, dict):
+        return [(repr(k), _held(v, depth + 1)) for k, v in value.items()]
+    if depth < 4 and isinstance(value, list | tuple | set | frozenset | deque):
+        return (len(value), [_held(v, depth + 1) for v in value])
+    if isinstance(value, bytes | bool | int | float | complex | str):
+        return repr(value)
+    if isinstance(value, random.Random):
+        return value.getstate()
+    for state in ("bit_generator", "get_state"):  # numpy's two kinds of generators, and torch's
+        if hasattr(type(value), state):
+            found = getattr(value, state)
+            return repr(found.state) if state == "bit_generator" else repr(found())
+    return type(value).__qualname__
+
+
+def _private(model: nn.Module) -> list[Any]:
+    """Everything in Python's own containers that a call of the model could have changed."""
+    skip = {"_parameters", "_buffers", "_modules", "training"}
+    return [
+        (path, name, _held(value))
+        for path, module in model.named_modules()
+        for name, value in vars(module).items()
+        if name not in skip and not isinstance(value, Tensor) and not name.endswith("_hooks")
+    ]
 
 
 def _plain(value: Any) -> bool:
@@ -61,6 +101,7 @@ class Kept:
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._digest = digest(model)
+        self._private = _private(model)
         self._held = [(home, name, t, t.detach().clone()) for _, home, name, t in _homes(model)]
 
     def put_back(self) -> None:
@@ -80,4 +121,4 @@ class Kept:
         now = [(id(home), name, id(t)) for _, home, name, t in _homes(self._model)]
         if now != [(id(home), name, id(t)) for home, name, t, _ in self._held]:
             return True
-        return digest(self._model) != self._digest
+        return digest(self._model) != self._digest or _private(self._model) != self._private

@@ -6,12 +6,18 @@ one of the graph, on the same inputs, must agree.
 
 from __future__ import annotations
 
+import random
+import sys
+from typing import Any, Self
+
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from ._capture import Capture
 from ._question import Question
-from ._search import Inputs, Search, score_of, scores
+from ._search import Inputs, Search, scores
 from ._state import Kept
 
 DRAWS = 4
@@ -33,15 +39,16 @@ def probes(question: Question, search: Search) -> list[Inputs]:
 
 def steady(model: nn.Module, question: Question, search: Search, kept: Kept) -> str:
     """'' if two calls agree and leave their inputs alone; else the reason why no pair of calls can be trusted."""
-    score = score_of(model)
     for inputs in probes(question, search):
         copies = tuple(x.clone() for x in inputs)
         try:
-            with torch.no_grad():
-                first = scores(model(*copies))
-            second = score(inputs)
+            with torch.no_grad(), _Watch() as watch:
+                first = answers(model(*copies))
+            second = _called(model, inputs)
         except Exception:
             continue
+        if watch.seen:
+            return watch.seen
         if any(not torch.equal(a, b) for a, b in zip(copies, inputs, strict=True)):
             return "it writes into its inputs, so a call changes what the caller holds"
         if not agree(first, second, 1e-6 if _coarse(question) else 1e-13):
@@ -51,14 +58,13 @@ def steady(model: nn.Module, question: Question, search: Search, kept: Kept) -> 
 
 def faithful(model: nn.Module, traced: Capture, question: Question, search: Search) -> str:
     """'' if the graph gives what the model gives; else why it cannot stand for it."""
-    score = score_of(model)
     for inputs in probes(question, search):
         try:
-            expected = score(inputs)
+            expected = _called(model, inputs)
         except Exception:
             continue
         try:
-            got = scores(traced.run(tuple(x.clone() for x in inputs)))
+            got = answers(traced.run(tuple(x.clone() for x in inputs)))
         except Exception as fault:
             return f"the exported graph fails where the model does not ({type(fault).__name__})"
         if not agree(expected, got, 1e-4 if _coarse(question) else 1e-9):
@@ -70,8 +76,56 @@ def _coarse(question: Question) -> bool:
     return any(x.dtype.is_floating_point and x.dtype is not torch.float64 for x in question.inputs)
 
 
-def agree(a: Tensor, b: Tensor, tolerance: float) -> bool:
-    """Whether two scores are the same up to rounding, relative to the largest of them."""
+class _Watch(TorchFunctionMode):
+    """Sees what a model does beside its tensors: it draws numbers in Python, or puts a tensor in another's place.
+
+    A draw that matters once in a thousand calls, and a write that export loses, show in no comparison of a few calls.
+    """
+
+    def __enter__(self) -> Self:
+        self.seen = ""
+        self._random = _generators()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *fault: Any) -> None:
+        super().__exit__(*fault)
+        if _generators() != self._random:
+            self.seen = "it draws random numbers outside of PyTorch, so a trace holds one draw"
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(function, "__name__", "") == "__set__" and getattr(function, "__self__", None) is _DATA:
+            self.seen = "it puts new data into a tensor behind PyTorch's back (.data = ...), which a trace loses"
+        return function(*args, **(kwargs or {}))
+
+
+_DATA = torch.Tensor.data
+
+
+def _generators() -> list[Any]:
+    """The state of Python's and NumPy's global generators."""
+    numpy = sys.modules.get("numpy")
+    return [random.getstate(), repr(numpy.random.get_state(legacy=False)["state"]) if numpy else None]
+
+
+def answers(output: Any) -> list[Tensor]:
+    """The tensors that a model returned, in float64: beside a large one, a small one counts too."""
+    scores(output)  # complains of what is no score
+    return [t.detach().to("cpu", torch.float64) for t in tree_leaves(output) if isinstance(t, Tensor)]
+
+
+def _called(model: nn.Module, inputs: Inputs) -> list[Tensor]:
+    with torch.no_grad():
+        return answers(model(*(x.clone() for x in inputs)))
+
+
+def agree(a: list[Tensor], b: list[Tensor], tolerance: float) -> bool:
+    """Whether two answers are the same up to rounding, column by column."""
+    return len(a) == len(b) and all(_alike(x, y, tolerance) for x, y in zip(a, b, strict=True))
+
+
+def _alike(a: Tensor, b: Tensor, tolerance: float) -> bool:
+    """Relative to the largest entry of the same column: what one column gets wrong, another must not hide."""
     if a.shape != b.shape:
         return False
     finite = torch.isfinite(a) & torch.isfinite(b)
@@ -79,5 +133,7 @@ def agree(a: Tensor, b: Tensor, tolerance: float) -> bool:
     if not bool((finite | same).all()):
         return False
     gap = torch.where(finite, (a - b).abs(), 0.0)
-    size = torch.where(finite, a.abs(), 0.0)
-    return not gap.numel() or float(gap.max()) <= tolerance * float(size.max())
+    size = torch.where(finite, torch.maximum(a.abs(), b.abs()), 0.0)
+    if gap.dim() < 2:
+        return not gap.numel() or float(gap.max()) <= tolerance * float(size.max())
+    return not gap.numel() or bool((gap.amax(0) <= tolerance * size.amax(0)).all())

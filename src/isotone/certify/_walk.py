@@ -20,6 +20,9 @@ from ._facts import Fact, NotReal, Refused, Unknown, anything
 from .rules import DISCRETE, MOVERS, RULES, Site
 
 
+CAST = "aten._to_copy.default"
+
+
 @dataclass(frozen=True)
 class Walked:
     """The fact of every node, and what they rest on."""
@@ -73,6 +76,7 @@ def _ruled(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], moving: li
         return Unknown(node, f"isotone has no rule for {name}")
     try:
         args, kwargs = _in_order(node, _on_cpu(args), _on_cpu(kwargs))
+        _numbers_fit(node, args, kwargs, moving)
         result = rule(site, *args, **kwargs)
         many = isinstance(result, tuple)
         results: tuple[Any, ...] = result if isinstance(result, tuple) else (result,)
@@ -99,6 +103,10 @@ def _checked(name: str, result: Any, kind: Any, moving: list[Fact]) -> Any:
         raise TypeError(f"the rule gave the shape {tuple(result.shape)}, the trace says {tuple(kind.shape)}")
     if dtype.is_complex:
         raise Refused("its result is complex")
+    if dtype is torch.bool and not bool(((result.lo >= 0) & (result.hi <= 1)).all()):
+        raise Refused("it puts numbers where truth values stand")
+    if name != CAST and (dtype.is_floating_point or name in MOVERS) and any(_narrows(m.dtype, dtype) for m in moving):
+        raise Refused(f"it rounds to {str(dtype).removeprefix('torch.')} on the way; a cast of its own has a rule")
     if not dtype.is_floating_point and name not in DISCRETE | MOVERS:
         if dtype is torch.bool:
             raise Refused("it computes with truth values")
@@ -109,6 +117,43 @@ def _checked(name: str, result: Any, kind: Any, moving: list[Fact]) -> Any:
     if name in DISCRETE and dtype is not torch.bool and not dtype.is_floating_point and not _fits(result, dtype):
         raise Refused("whole numbers may wrap around here; a bounded domain would help")
     return result if result.dtype is dtype else replace(result, dtype=dtype)
+
+
+def _narrows(source: torch.dtype, to: torch.dtype) -> bool:
+    """Whether values are cast to a type that does not hold them; whole numbers may become floating ones."""
+    if to.is_floating_point and not source.is_floating_point:
+        return False
+    return torch.promote_types(source, to) != to
+
+
+# How a schema names an operand that is a number: torch casts it to the dtype of the tensors beside it.
+NUMBERS = ("Tensor", "number", "float", "Optional[Tensor]", "Optional[number]", "Optional[float]")
+
+
+def _numbers_fit(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], moving: list[Fact]) -> None:
+    """Refuse numbers that wrap, or are cut, beside whole numbers: for uint8, torch computes x < 300 as x < 44."""
+    dtypes = {m.dtype for m in moving if not m.dtype.is_floating_point and m.dtype is not torch.bool}
+    if not dtypes or not isinstance(node.target, torch._ops.OpOverload):
+        return
+    kinds = node.meta["val"]
+    whole = isinstance(kinds, Tensor) and not kinds.dtype.is_floating_point and name_of(node.target) not in DISCRETE
+    low, high = max(torch.iinfo(d).min for d in dtypes), min(torch.iinfo(d).max for d in dtypes)
+    for i, argument in enumerate(node.target._schema.arguments):
+        given = args[i] if i < len(args) else kwargs.get(argument.name)
+        if str(argument.type) not in NUMBERS or isinstance(given, bool):
+            continue
+        if isinstance(given, float) and not given.is_integer():
+            if whole:
+                raise Refused("a number here is cut to a whole one")
+            continue
+        if isinstance(given, int | float):
+            least = most = float(given)
+        elif isinstance(given, Tensor | Fact) and not given.shape and not given.dtype.is_floating_point:
+            least, most = (float(given.lo), float(given.hi)) if isinstance(given, Fact) else (float(given),) * 2
+        else:
+            continue
+        if not (low <= least and most <= high):
+            raise Refused("a number here may not fit the whole numbers it meets, so it may wrap around")
 
 
 def _fits(x: Fact, dtype: torch.dtype) -> bool:

@@ -125,7 +125,7 @@ def _weighed(head: Facts, twin: Facts | None) -> str | None:
         return None
     now, then = head["clean"]["mean"] - twin["clean"]["mean"], after[0]["mean"] - after[1]["mean"]
     return (
-        f"Taking {head['name']} instead of {twin['name']} means {_change(now)} clean detection "
+        f"Taking the {head['name']} instead of the {twin['name']} means {_change(now)} clean detection "
         f"and {_change(then)} after 10 additions."
     )
 
