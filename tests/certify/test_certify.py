@@ -54,6 +54,7 @@ MISTAKES = [
     (nn.Identity(),         X,                              1,          3.0,                "domain.0.: float came"),
     (nn.Identity(),         X,                              1,          ("a", "b"),         "str came as a bound"),
     (nn.Bilinear(3, 3, 1),  (X, X),                         1,          ((0, 1),),          "1 entries came for 2 inputs"),
+    (nn.Identity(),         torch.tensor([[2**53]]),        1,          (2**53, 2**53 + 1), "whole numbers of 2\\*\\*53 or more came"),
     (table(),               IDS,                            1,          (0, 2),             "a direction came for indices of an embedding"),
 ]
 # fmt: on
@@ -63,6 +64,14 @@ MISTAKES = [
 def test_a_question_that_does_not_fit_is_refused(model, inputs, directions, domain, says):
     with pytest.raises(BadInput, match=says):
         certify(model, inputs, directions, domain, budget=0)
+
+
+def test_a_hook_that_came_later_voids_the_certificate():
+    net = nn.Linear(3, 1)
+    certificate = certify(net, X, 0, budget=0)
+    assert certificate.valid_for(net)
+    net.register_forward_hook(lambda module, args, output: -output)
+    assert not certificate.valid_for(net)
 
 
 def test_a_budget_is_a_number_of_calls():

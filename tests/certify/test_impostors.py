@@ -20,15 +20,20 @@ def test_an_impostor_is_not_proved(impostor):
     judged(impostor, (0.0, 1.0))
 
 
+@pytest.mark.parametrize("impostor", IMPOSTORS, ids=lambda c: c.__name__)
+def test_without_a_search_no_impostor_is_proved(impostor):
+    judged(impostor, (0.0, 1.0), budget=0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("impostor", IMPOSTORS, ids=lambda c: c.__name__)
 def test_an_impostor_is_not_proved_without_a_domain(impostor):
     judged(impostor, None)
 
 
-def judged(impostor, domain):
+def judged(impostor, domain, budget=150):
     torch.manual_seed(0)
-    certificate = certify(impostor(), X, +1, domain, budget=150)
+    certificate = certify(impostor(), X, +1, domain, budget=budget)
     assert certificate.verdict is not Verdict.PROVED, certificate
 
 

@@ -17,6 +17,8 @@ from .models import Formula, mlp, positive
 PROVED, REFUTED, UNKNOWN = Verdict.PROVED, Verdict.REFUTED, Verdict.UNKNOWN
 NOT_PROVED = {REFUTED, UNKNOWN}
 UNIT = (0.0, 1.0)
+LONGS = torch.tensor([[2**53], [2**53 + 2]])
+BYTES = torch.tensor([[1, 2], [3, 4]], dtype=torch.uint8)
 
 
 def seeded(make):
@@ -216,6 +218,14 @@ VERDICTS = [
     (lambda: Formula(lambda x: x.to(torch.uint8)), torch.tensor([[1, 2], [3, 4]]), +1, (0, 999), NOT_PROVED, "a narrowing cast wraps"),
     (lambda: Formula(lambda x: x.long()),     X,        +1,            None,       NOT_PROVED,      "a cast of an unbounded number may overflow"),
     (lambda: Formula(lambda x: x & 2),        torch.tensor([[1, 2], [3, 4]]), +1, (0, 9), NOT_PROVED, "bits of numbers are no order"),
+    (lambda: Formula(lambda x: (x < 300).float()), BYTES, +1,          None,       NOT_PROVED,      "300 is 44 beside bytes, so x < 300 falls"),
+    (lambda: Formula(lambda x: (x < torch.tensor(300)).float()), BYTES, +1, None,  NOT_PROVED,      "a number in a tensor without dimensions wraps too"),
+    (lambda: Formula(lambda x: 1 - (x >= -1).float()), BYTES, +1,      None,       NOT_PROVED,      "-1 is 255 beside bytes"),
+    (lambda: Formula(lambda x: 1 - (x == 256).float()), BYTES, +1,     (0, 200),   NOT_PROVED,      "256 is 0 beside bytes"),
+    (lambda: Formula(lambda x: (x > 3).float()), BYTES, +1,            None,       {PROVED},        "3 is 3 beside bytes"),
+    (lambda: Formula(lambda x: (x > 2.5).float()), BYTES, +1,          None,       {PROVED},        "beside 2.5 bytes become floats"),
+    (lambda: Formula(lambda x: (x < 2**53 + 1).float()), LONGS, +1,    None,       NOT_PROVED,      "float64 takes 2**53 + 1 for 2**53"),
+    (lambda: Formula(lambda x: x[:, :0].mean(1)), X, +1,               None,       NOT_PROVED,      "a mean of nothing is NaN"),
     (lambda: Formula(lambda x: x.argmax(1)),  X,        +1,            None,       NOT_PROVED,      "places are no order"),
     (lambda: Formula(lambda x: x.max(1).indices), X,    +1,            None,       NOT_PROVED,      "places beside values are no order"),
     (lambda: Formula(torch.sin),              X,        +1,            (-9, 9),    {REFUTED},       "sin turns"),
@@ -237,6 +247,16 @@ def test_verdict(make, inputs, directions, domain, expected, why):
         stands(certificate.witness, model, directions, domain)
     if certificate.verdict is UNKNOWN:
         assert certificate.reason
+
+
+WRONG = [row for row in VERDICTS if PROVED not in row[4]]
+
+
+@pytest.mark.parametrize(
+    ("make", "inputs", "directions", "domain", "expected", "why"), WRONG, ids=[r[-1] for r in WRONG]
+)
+def test_without_a_search_the_rules_alone_prove_nothing_wrong(make, inputs, directions, domain, expected, why):
+    assert certify(seeded(make), inputs, directions, domain, budget=0).verdict is not PROVED, why
 
 
 def stands(witness, model, directions, domain):

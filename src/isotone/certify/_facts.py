@@ -87,7 +87,8 @@ def constant(value: Tensor | float | bool) -> Fact:
     point = value.detach().to("cpu", torch.float64)
     if not bool(torch.isfinite(point).all()):
         raise Refused("a constant here is infinite or NaN")
-    if not value.is_floating_point() and bool((point.abs() > 2.0**53).any()):
+    # 2**53 + 1 has become 2**53 here already.
+    if not value.is_floating_point() and bool((point.abs() >= 2.0**53).any()):
         raise Refused("an integer constant here is too large for the prover's float64")
     still = torch.zeros_like(point, dtype=torch.bool)
     return Fact(point, point, still, still, value.dtype)

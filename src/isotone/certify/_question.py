@@ -127,6 +127,9 @@ def _bounds(domain: Any, x: Tensor, way: Tensor, i: int) -> tuple[Tensor, Tensor
     if not bool(((x.cpu().double() >= low) & (x.cpu().double() <= high)).all()):
         raise BadInput(where, "the example lies outside", "an example inside its domain would be right")
     if not x.dtype.is_floating_point:
+        # Beyond 2**53 float64 holds every second whole number only, so the domain would not be the one that was meant.
+        if bool(((torch.stack([low, high]).abs() >= 2.0**53) & (torch.stack([low, high]).abs() < 2.0**63)).any()):
+            raise BadInput(where, "whole numbers of 2**53 or more came as bounds", "smaller ones, or None, are right")
         least, most = _whole_type(x, torch.ones_like(way))
         low, high = torch.maximum(low.ceil(), least), torch.minimum(high.floor(), most)
     return low, high

@@ -41,9 +41,13 @@ def digest(model: nn.Module) -> str:
         sha.update(repr(_hooks(module)).encode())
     for name, value in tensors(model):
         sha.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
-        flat = value.detach().cpu().contiguous().reshape(-1)
-        sha.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
+        sha.update(_bytes(value))
     return sha.hexdigest()
+
+
+def _bytes(value: Tensor) -> bytes:
+    flat = value.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
 
 
 def _hooks(module: nn.Module) -> list[str]:
@@ -56,7 +60,7 @@ def _hooks(module: nn.Module) -> list[str]:
 def _held(value: Any, depth: int = 0) -> Any:
     """What a value holds, as far as it can be compared: private counters, containers, generators of random numbers."""
     if isinstance(value, Tensor):
-        return (str(value.dtype), tuple(value.shape), value._version, value.detach().cpu().tolist())
+        return (str(value.dtype), tuple(value.shape), value._version, _bytes(value))
     if depth < 4 and isinstance(value, dict):
         return [(repr(k), _held(v, depth + 1)) for k, v in value.items()]
     if depth < 4 and isinstance(value, list | tuple | set | frozenset | deque):
@@ -69,6 +73,8 @@ def _held(value: Any, depth: int = 0) -> Any:
         if hasattr(type(value), state):
             found = getattr(value, state)
             return repr(found.state) if state == "bit_generator" else repr(found())
+    if depth < 4 and hasattr(value, "__dict__") and not callable(value):
+        return (type(value).__qualname__, _held(vars(value), depth + 1))
     return type(value).__qualname__
 
 

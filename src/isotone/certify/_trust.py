@@ -85,11 +85,11 @@ class _Watch(TorchFunctionMode):
     def __enter__(self) -> Self:
         self.seen = ""
         self._random = _generators()
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *fault: Any) -> None:
-        super().__exit__(*fault)
+        super().__exit__(*fault)  # type: ignore[no-untyped-call]
         if _generators() != self._random:
             self.seen = "it draws random numbers outside of PyTorch, so a trace holds one draw"
 

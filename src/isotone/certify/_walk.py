@@ -19,7 +19,6 @@ from ._capture import Capture, is_assertion, is_fixed, name_of, run_node
 from ._facts import Fact, NotReal, Refused, Unknown, anything
 from .rules import DISCRETE, MOVERS, RULES, Site
 
-
 CAST = "aten._to_copy.default"
 
 

@@ -224,9 +224,98 @@ class FalseGradient(nn.Module):
         return StraightThrough.apply(x)
 
 
+class RareDraw(nn.Module):
+    """Turns once in a thousand calls: few calls agree, and the trace holds the common draw."""
+
+    def forward(self, x):
+        return -x if random.random() < 0.001 else x
+
+
+class OwnGenerator(nn.Module):
+    """The same, from a generator of its own, which no global state shows."""
+
+    def __init__(self):
+        super().__init__()
+        self.random = random.Random(0)
+
+    def forward(self, x):
+        return -x if self.random.random() < 0.001 else x
+
+
+class PrivateCounter(nn.Module):
+    """Turns after more calls than the search makes; the counter's name begins with an underscore."""
+
+    def __init__(self):
+        super().__init__()
+        self._calls = 0
+
+    def forward(self, x):
+        self._calls += 1
+        return -x if self._calls > 10_000 else x
+
+
+class CounterInDict(nn.Module):
+    """The same, counted in a dictionary."""
+
+    def __init__(self):
+        super().__init__()
+        self.state = {"calls": 0}
+
+    def forward(self, x):
+        self.state["calls"] += 1
+        return -x if self.state["calls"] > 10_000 else x
+
+
+class CounterInObject(nn.Module):
+    """The same, counted in an object of another class."""
+
+    class Tally:
+        calls = 0
+
+    def __init__(self):
+        super().__init__()
+        self.tally = self.Tally()
+
+    def forward(self, x):
+        self.tally.calls += 1
+        return -x if self.tally.calls > 10_000 else x
+
+
+class LoudNeighbour(nn.Module):
+    """A turncoat beside a score a billion times as large, which hid it from a comparison by the largest score."""
+
+    def forward(self, x):
+        return x * 1e9, x if torch.compiler.is_exporting() else 1 + 0 * x
+
+
+class DataSetter(nn.Module):
+    """Puts other data into a tensor by `.data =`: export loses the write, and it shows in a narrow window only."""
+
+    def forward(self, x):
+        y = x.clone()
+        y.data = torch.where((x > 0.7310) & (x < 0.7311), -x, x)
+        return y
+
+
+class NarrowSum(nn.Module):
+    """A sum that rounds to half on the way: above 0.1 by the interval, not above it by the value."""
+
+    def forward(self, x):
+        return 1 - ((0.10001 + x.clamp(0, 1)[:, :1]).sum(1, dtype=torch.half) > 0.1).float()
+
+
+class ForcedScatter(nn.Module):
+    """Writes floats into bytes without a cast of its own: they wrap at 256."""
+
+    def forward(self, x):
+        empty = torch.zeros(x.shape, dtype=torch.uint8)
+        return torch.ops.aten.slice_scatter(empty, x.clamp(0, 1) * 300, 1, 0, 3).float()
+
+
 IMPOSTORS = [
     Turncoat, Counter, SlowCounter, BufferCounter, ClampInForward, Overwriter, Dice, Noise, Sawtooth, Underflow,
     TinySlope, Wrap, PaddingRow, BeyondTheBox, LyingCopy, NegativeDivisor, NegativeAlpha, NegativeElu, SwappedTopK,
-    HiddenInList, HookedAway, RareDip, DetachedFall, FalseGradient,
+    HiddenInList, HookedAway, RareDip, DetachedFall, FalseGradient, RareDraw, OwnGenerator, PrivateCounter,
+    CounterInDict, CounterInObject, LoudNeighbour, DataSetter, NarrowSum, ForcedScatter,
 ]  # fmt: skip
 assert copy.deepcopy(LyingCopy()).__class__ is nn.Identity

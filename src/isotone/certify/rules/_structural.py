@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._facts import Fact, Refused, as_fact, fact
+from .._facts import Fact, NotReal, Refused, as_fact, fact
 from .._rounding import weighted
 from ._table import MOVERS, Result, Site, enter, rule
 
@@ -147,7 +147,7 @@ def _count(x: Fact, dim: list[int] | None) -> int:
     for d in dims:
         count *= x.shape[d] if x.lo.dim() else 1
     if count == 0:
-        raise Refused("it reduces no elements at all")
+        raise NotReal("it reduces no elements at all")
     return count
 
 
