@@ -371,7 +371,14 @@ def test_a_process_of_its_own_trains_the_same_weights_and_stops_when_told(tmp_pa
     assert (place / WEIGHTS).read_bytes() == (tmp_path / "again" / WEIGHTS).read_bytes()
 
     arguments = [sys.executable, "-m", "isotone.cli", *map(str, [*command, tmp_path / "third"])]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A job in the background of a shell without job control ignores SIGINT, and its children inherit that.
+    process = subprocess.Popen(
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - it execs at once
+    )
     assert process.stderr.readline().startswith("tune monotone network")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
