@@ -10,10 +10,11 @@ import argparse
 
 import numpy as np
 
+from isotone.boosters import BoosterFamily
 from isotone.data import debian_programs
 from isotone.evaluation import auc, detection, false_alarms, partial_auc, threshold_at
 from isotone.experiment import Question, one_thread, prepare
-from isotone.families import BoosterFamily, NetworkFamily, tune
+from isotone.families import NetworkFamily, tune
 
 RATE = 0.01
 

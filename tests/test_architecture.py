@@ -18,7 +18,7 @@ STOREYS = [
     {"nn", "certify", "attack", "data"},  # wings without doors between
     {"training", "evaluation", "progress"},
     {"families", "proving", "explain", "report"},
-    {"experiment"},
+    {"experiment", "boosters"},
     {"facts", "model_folder"},
     {"workflow", "scoring"},
     {"tables"},

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from isotone import Threat
+from isotone.boosters import BoosterFamily
 from isotone.errors import BadInput, NoMatch
 from isotone.evaluation import BUDGETS
 from isotone.experiment import Compared, compare, dense, judge, prepare
 from isotone.facts import _attacks, facts_of
-from isotone.families import BoosterFamily, Tuned, tune
+from isotone.families import Tuned, tune
 from isotone.progress import Progress
 from isotone.proving import certificate_of
 from isotone.report import render

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from . import attack
+from .boosters import BoosterFamily
 from .certify import Certificate
 from .data import debian_programs, labels_of
 from .errors import BadInput
 from .evaluation import BUDGETS
 from .experiment import MERGE_ROWS, Question, compare, one_thread, prepare
 from .facts import facts_of
-from .families import NETWORK_SETTINGS, BoosterFamily, Family, NetworkFamily, NetworkScorer, Setting
+from .families import NETWORK_SETTINGS, Family, NetworkFamily, NetworkScorer, Setting
 from .model_folder import ModelFolder
 from .nn import MonotoneEnsemble
 from .progress import Progress
