@@ -49,7 +49,9 @@ def train(
     data: Data,
     label: Annotated[str, typer.Option(help="The column of labels: 0 and 1, or two words.")],
     out: Annotated[Path, typer.Option(help="The model folder to write.")],
-    adds: Annotated[list[str] | None, typer.Option(help="Names or globs of features an attacker can add.")] = None,
+    adds: Annotated[
+        list[str] | None, typer.Option(help="Features (names, globs) an attacker can add; default: all.")
+    ] = None,
     removes: Annotated[list[str] | None, typer.Option(help="... can remove or lower.")] = None,
     positive: Annotated[str | None, typer.Option(help="Which label is the bad one.")] = None,
     text: Annotated[str | None, typer.Option(help="A column of texts; its words become features.")] = None,

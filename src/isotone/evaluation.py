@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -134,8 +134,3 @@ def spread(values: Sequence[float | None]) -> dict[str, Any] | None:
     if len(known) < len(values) or not known:
         return None
     return {"mean": float(np.mean(known)), "low": min(known), "high": max(known), "by_seed": list(known)}
-
-
-def as_facts(interval: Interval) -> dict[str, Any]:
-    """For the report."""
-    return asdict(interval)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from . import attack
 from ._version import __version__
 from .certify import Certificate
 from .directions import DECREASING, FREE, INCREASING
-from .evaluation import BUDGETS, Scores, as_facts, spread
+from .evaluation import BUDGETS, Scores, spread
 from .experiment import Compared, Judged, Prepared, dense
 from .explain import explain
 from .families import NetworkFamily, NetworkScorer
 from .training import logits_of
+from .verdict import Verdict
 
 COVERED = (
     "adding any known feature that the threat names, in any number and combination",
@@ -87,8 +89,12 @@ def _words(value: Any) -> str:
 
 def _summary(ours: Compared, other: Compared | None, certificate: Certificate) -> str:
     clean = np.mean([j.clean for j in ours.judged])
-    said = f"The monotone network detects {clean:.1%} at the frozen threshold, whatever is added to a bad row: "
-    said += f"{certificate.verdict.name} from its exported graph."
+    said = f"The monotone network detects {clean:.1%} at the frozen threshold"
+    # Only a proof may speak of every addition.
+    if certificate.verdict is Verdict.PROVED:
+        said += ", whatever is added to a bad row: PROVED from its exported graph."
+    else:
+        said += f"; that additions cannot lower its score is {certificate.verdict.name}, not proved."
     if other is not None:
         before = np.mean([j.clean for j in other.judged])
         after = np.mean([j.curve[BUDGETS.index(10)] for j in other.judged])
@@ -141,7 +147,7 @@ def _detector(
         f"{len(compared.family.settings)} settings: {_setting(compared)}; false alarms are those of the first seed",
         "auc": spread([j.auc for j in judged]),
         "clean": spread([j.clean for j in judged]),
-        "false_alarms": as_facts(judged[0].false_alarms),
+        "false_alarms": asdict(judged[0].false_alarms),
         "curve": {"budgets": list(BUDGETS), "detection": [spread(values) for values in curve]},
         "lost_after_10": spread([j.lost_after_10 for j in judged]),
         "attacks": _attacks(judged, control=_control(compared, twins)),

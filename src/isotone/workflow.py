@@ -63,7 +63,7 @@ def train_folder(
     Raises:
         BadInput, NoMatch: see `prepare`.
 
-    Cost: six settings and the seeds, for each of two or four families; a minute or two for some thousand rows.
+    Cost: four settings and the seeds, for each of two or four families; a minute or two for some thousand rows.
     """
     progress = progress or Progress(shown=False)
     prepared = prepare(table, question)

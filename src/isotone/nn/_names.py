@@ -21,8 +21,8 @@ from ..directions import DECREASING, FREE, Directions, as_directions
 
 # Rows start near 0, so that a name that training says nothing about counts for nothing; the gain keeps learning brisk.
 _START, _GAIN = 0.02, 3.0
-# A name in so many training rows is believed by a quarter.
-_HALF_BELIEVED = 40
+# Half-way point of the shrinkage, in training rows that have a name.
+_FEW_ROWS = 40
 
 
 class Bag(NamedTuple):
@@ -68,13 +68,13 @@ class _Rows(nn.Module):
         """Hold back the names that few training rows have.
 
         What n rows say about a name is uncertain by about 1/n: its row is multiplied by (n / (n + 40))^2, the shrinkage
-        of ridge regression, squared since rare names are also the ones there are most of.
+        of ridge regression, squared because that did better on re-splits of the shipped programs (docs/design.md).
 
         Args:
             counts: shape (names,), rows of the training set that have each name.
         """
         n = counts.to(self.trust)[:, None]
-        self.trust.copy_((n / (n + _HALF_BELIEVED)) ** 2)
+        self.trust.copy_((n / (n + _FEW_ROWS)) ** 2)
 
     @property
     def rows(self) -> Tensor:

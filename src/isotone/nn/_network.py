@@ -158,13 +158,15 @@ class MonotoneNetwork(nn.Module):
         found = self._score(first)[:, None].repeat(1, self.names)
         raised, added = self._effects(names, pools)
         row, name = (raised | added).nonzero(as_tuple=True)
+        in_max, in_sum = (None if pool is None else pool.rows for pool in (self.name_max, self.name_sum))
         for start in range(0, len(row), _PART):
             at, new = row[start : start + _PART], name[start : start + _PART]
             trial = first[at]
-            if self.name_max is not None:
-                trial = trial + (self.name_max.rows[new] - pools[0][at]).relu()
-            if self.name_sum is not None:
-                trial = trial + self.name_sum.rows[new] * added[at, new, None]
+            if in_max is not None:
+                trial = trial + (in_max[new] - pools[0][at]).relu()
+            if in_sum is not None:
+                # Every pair here is an addition: a name that is there already raises no maximum and adds to no sum.
+                trial = trial + in_sum[new]
             found[at, new] = self._score(trial)
         return found
 
@@ -174,8 +176,9 @@ class MonotoneNetwork(nn.Module):
         raised = torch.zeros(rows, self.names, dtype=torch.bool, device=device)
         added = torch.zeros_like(raised)
         if self.name_max is not None:
-            for unit in range(len(self.bias)):  # one unit at a time: (rows, names) at once, not (rows, names, units)
-                raised |= self.name_max.rows[None, :, unit] > pools[0][:, None, unit]
+            # One unit at a time: (rows, names) at once, not (rows, names, units).
+            for weights, pooled in zip(self.name_max.rows.T.contiguous(), pools[0].T, strict=True):
+                raised |= weights[None, :] > pooled[:, None]
         if self.name_sum is not None:
             owner = torch.bucketize(torch.arange(len(names.ids), device=device), names.offsets, right=True) - 1
             added |= True
