@@ -21,6 +21,7 @@ from isotone.progress import Progress
 from isotone.proving import certificate_of
 from isotone.report import render
 from isotone.training import Rows
+from isotone.verdict import Verdict
 from small import RATE, ROWS, SETTINGS, WORLDS, family, names_table, prepared, question
 
 SILENT = Progress(shown=False)
@@ -209,6 +210,17 @@ def test_facts_make_a_report(world):
     assert sum(facts["histograms"]["after"]["positive"]) == int(found.test.labels.sum())
     assert facts["alerts"]
     assert "Small" in render(facts)
+
+
+def test_only_a_proof_speaks_of_whatever_is_added():
+    found, compared = prepared("names only"), both("names only")
+    said = {}
+    for one in compared:
+        certificate = certificate_of(one.judged[0].scorer.network, found.material.directions)
+        summary = facts_of(found, compared, certificate, (0,), name="small", title="Small")["summary"]
+        said[certificate.verdict] = "whatever is added" in summary
+    assert said.pop(Verdict.PROVED)
+    assert list(said.values()) == [False]
 
 
 def test_facts_of_flat_seeds_make_a_report_too():
