@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 import isotone
 from isotone import Between, NonNegative, Sign, constrain
-from isotone.constraints import _holding
+from isotone.constraints import _binding, _stepping
 
 from .worlds import X, enforced, lowest, model, push
 
@@ -46,11 +46,16 @@ every_optimizer = pytest.mark.parametrize(
 )
 
 
+of_curvature = pytest.mark.filterwarnings("ignore:.*stays inside NonNegative.. under LBFGS:UserWarning")
+
+
+@of_curvature
 @every_optimizer
 def test_an_optimizer_made_after_the_declaration(make, settings, why):
     assert enforced(model(), make, **settings)
 
 
+@of_curvature
 @every_optimizer
 def test_an_optimizer_made_before_the_declaration(make, settings, why):
     net = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
@@ -70,7 +75,7 @@ def test_without_a_declaration_the_same_push_leaves_the_set(make, settings, why)
 
 def test_without_the_hook_nothing_is_enforced():
     """The test of these tests: they would see a library that has lost its hook."""
-    key = next(k for k, hook in _global_optimizer_post_hooks.items() if hook is _holding._after_step)
+    key = next(k for k, hook in _global_optimizer_post_hooks.items() if hook is _stepping.after_step)
     hook = _global_optimizer_post_hooks.pop(key)
     try:
         assert not enforced(model())
@@ -80,7 +85,7 @@ def test_without_the_hook_nothing_is_enforced():
 
 
 def test_there_is_one_hook():
-    assert list(_global_optimizer_post_hooks.values()).count(_holding._after_step) == 1
+    assert list(_global_optimizer_post_hooks.values()).count(_stepping.after_step) == 1
 
 
 def test_members_are_left_alone_by_the_step():
@@ -269,9 +274,9 @@ def test_a_converted_model_is_held_in_its_new_type(dtype):
 
 def test_the_registry_forgets_models_that_die():
     gc.collect()
-    before = len(_holding._registry)
+    before = len(_binding._registry)
     net = model()
     twin = copy.deepcopy(net)
-    assert len(_holding._registry) == before + 4
+    assert len(_binding._registry) == before + 4
     del net, twin
-    assert len(_holding._registry) == before, "without waiting for the garbage collector"
+    assert len(_binding._registry) == before, "without waiting for the garbage collector"

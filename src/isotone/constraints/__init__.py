@@ -6,12 +6,27 @@
 """
 
 from ._base import Constraint as Constraint
+from ._combined import Intersection as Intersection
+from ._combined import Masked as Masked
+from ._declaring import constrain as constrain
+from ._declaring import constraints_of as constraints_of
+from ._declaring import project_ as project_
+from ._declaring import remove_constraint as remove_constraint
+from ._declaring import suspended as suspended
+from ._declaring import violations as violations
 from ._elementwise import Between as Between
+from ._elementwise import LinfBall as LinfBall
 from ._elementwise import NonNegative as NonNegative
 from ._elementwise import NonPositive as NonPositive
 from ._elementwise import Sign as Sign
-from ._holding import constrain as constrain
-from ._holding import constraints_of as constraints_of
-from ._holding import project_ as project_
-from ._holding import remove_constraint as remove_constraint
-from ._holding import violations as violations
+from ._keras import from_keras as from_keras
+from ._matched import Matched as Matched
+from ._norms import MaxNorm as MaxNorm
+from ._norms import MinMaxNorm as MinMaxNorm
+from ._norms import UnitNorm as UnitNorm
+from ._ordered import Decreasing as Decreasing
+from ._ordered import Increasing as Increasing
+from ._parametrizing import parametrize as parametrize
+from ._simplex import L1Ball as L1Ball
+from ._simplex import Simplex as Simplex
+from ._stepping import after_step as _after_step  # the hook: without this import nothing is enforced

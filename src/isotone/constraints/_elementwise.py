@@ -7,81 +7,173 @@ proximal step in Adam's own metric, and its fixed points are the constrained opt
 
 from __future__ import annotations
 
+import abc
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, ClassVar, final
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 (the field's name for it)
 
 from ..directions import as_directions
 from ..errors import BadInput
 from ._base import Constraint
+from ._entries import Entries, numbers
+from ._smooth import inverse_softplus, logit
+
+Bound = float | Tensor
+
+
+class Elementwise(Constraint):
+    """An interval for every entry: `bounds` is all that a new one has to say."""
+
+    elementwise: ClassVar[bool] = True
+    takes_metric: ClassVar[bool] = True  # every diagonal metric has the same nearest point
+
+    @abc.abstractmethod
+    def bounds(self, shape: torch.Size, dtype: torch.dtype, device: torch.device) -> tuple[Bound, Bound]:
+        """Lowest and highest, as numbers of `dtype`: for all entries, or tensors that broadcast to `shape`."""
+
+    def project(self, w: Tensor, metric: Tensor | None = None) -> Tensor:
+        """Entries outside move to the nearer bound; -0.0 becomes 0.0."""
+        return within(w, *self.bounds(w.shape, w.dtype, w.device))
+
+    def project_(self, weights: Sequence[Tensor]) -> None:
+        """As `project`, in place."""
+        for w in weights:
+            within_(w, *self.bounds(w.shape, w.dtype, w.device))
+
+    def check(self, w: Tensor) -> None:
+        """Bounds of the shape of `w`, with a number of its dtype between them."""
+        low, high = _tensors(self.bounds(w.shape, w.dtype, w.device), w)
+        if not w.is_meta and not bool((low <= high).all()):
+            raise BadInput(
+                repr(self),
+                f"{w.dtype} has no number between its bounds",
+                "wider bounds or a finer dtype would be right",
+            )
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all entries have the same interval."""
+        return not any(isinstance(value, Entries | tuple) for value in vars(self).values())
+
+    def parametrized(self, raw: Tensor) -> Tensor:
+        """Bounded on both sides: a sigmoid; on one: softplus; on none: as it is."""
+        low, high = _tensors(self.bounds(raw.shape, raw.dtype, raw.device), raw)
+        two, below, above = low.isfinite() & high.isfinite(), low.isfinite(), high.isfinite()
+        # Finite stand-ins where a bound is missing: the gradient of the branch not taken must not be NaN.
+        l, h = torch.where(below, low, 0.0), torch.where(above, high, 0.0)
+        one = torch.where(below, l + F.softplus(raw), torch.where(above, h - F.softplus(-raw), raw))
+        smooth = torch.where(two, l + (h - l) * torch.sigmoid(raw), one)
+        return torch.clamp(smooth, low, high)  # rounding may step over the wall
+
+    def raw(self, w: Tensor) -> Tensor:
+        """The inverse; a weight on its wall, which the map reaches only at infinity, is moved inside by an eps."""
+        low, high = _tensors(self.bounds(w.shape, w.dtype, w.device), w)
+        two, below, above = low.isfinite() & high.isfinite(), low.isfinite(), high.isfinite()
+        share = torch.where(two, (w - low) / (high - low), 0.5)
+        one = torch.where(below, inverse_softplus(w - low), torch.where(above, -inverse_softplus(high - w), w))
+        return torch.where(two, logit(share), one)
 
 
 @final
 @dataclass(frozen=True)
-class NonNegative(Constraint):
+class NonNegative(Elementwise):
     """Every entry at least 0: the weights of an increasing layer. Keras calls it `NonNeg`.
 
     >>> NonNegative().project(torch.tensor([-1.0, 0.5]))
     tensor([0.0000, 0.5000])
     """
 
-    def project(self, w: Tensor) -> Tensor:
-        """Negative entries become 0."""
-        return w.clamp(min=0) + 0.0  # + 0.0 turns -0.0 into 0.0 and leaves all else alone
+    signs: ClassVar[bool] = True
+
+    def bounds(self, shape: torch.Size, dtype: torch.dtype, device: torch.device) -> tuple[Bound, Bound]:
+        """From 0 upwards."""
+        return 0.0, math.inf
 
 
 @final
 @dataclass(frozen=True)
-class NonPositive(Constraint):
+class NonPositive(Elementwise):
     """Every entry at most 0: the weights of a decreasing layer.
 
     >>> NonPositive().project(torch.tensor([-1.0, 0.5]))
     tensor([-1.,  0.])
     """
 
-    def project(self, w: Tensor) -> Tensor:
-        """Positive entries become 0."""
-        return w.clamp(max=0) + 0.0
+    signs: ClassVar[bool] = True
+
+    def bounds(self, shape: torch.Size, dtype: torch.dtype, device: torch.device) -> tuple[Bound, Bound]:
+        """Up to 0."""
+        return -math.inf, 0.0
 
 
 @final
 @dataclass(frozen=True)
-class Between(Constraint):
+class Between(Elementwise):
     """Every entry in [low, high]; the stored number satisfies the bound in its own dtype.
+
+    Args:
+        low, high: a number each, or an array that broadcasts to the weight: a bound for every entry, infinite where
+            there is none.
 
     Raises:
         BadInput: `low` is above `high`, or one of them is NaN.
 
     >>> Between(0.0, 0.3).project(torch.tensor([-1.0, 9.0], dtype=torch.bfloat16)).double() <= 0.3
     tensor([True, True])
+    >>> Between(high=[1.0, 2.0]).project(torch.tensor([[5.0, 5.0], [0.0, 0.0]]))
+    tensor([[1., 2.],
+            [0., 0.]])
     """
 
-    low: float = -math.inf
-    high: float = math.inf
+    low: Any = -math.inf
+    high: Any = math.inf
 
     def __post_init__(self) -> None:
-        if not self.low <= self.high:
+        object.__setattr__(self, "low", numbers(self.low, default=-math.inf))
+        object.__setattr__(self, "high", numbers(self.high, default=math.inf))
+        low, high = _plain(self.low), _plain(self.high)
+        try:
+            fits = bool(np.all(low <= high))
+        except ValueError:
+            raise BadInput(
+                "Between", f"bounds of shapes {low.shape} and {high.shape} came", "one shape would be right"
+            ) from None
+        if not fits:
             raise BadInput("Between", f"low={self.low} and high={self.high} came", "low must not be above high")
 
-    def project(self, w: Tensor) -> Tensor:
-        """Entries outside move to the nearer bound."""
-        low, high = inward(self.low, w.dtype, up=True), inward(self.high, w.dtype, up=False)
-        if not low <= high:
+    def bounds(self, shape: torch.Size, dtype: torch.dtype, device: torch.device) -> tuple[Bound, Bound]:
+        """Both, rounded inwards."""
+        low = self.low.on(dtype, device, up=True) if isinstance(self.low, Entries) else inward(self.low, dtype, up=True)
+        high = (
+            self.high.on(dtype, device, up=False)
+            if isinstance(self.high, Entries)
+            else inward(self.high, dtype, up=False)
+        )
+        for bound in (low, high):
+            if isinstance(bound, Tensor) and not _fits(bound.shape, shape):
+                raise BadInput(
+                    "Between",
+                    f"bounds of shape {tuple(bound.shape)} came for a weight of shape {tuple(shape)}",
+                    "bounds that broadcast to the weight are right",
+                )
+        # Of arrays `check` asks this, once: a pass over them at every step would be a waste.
+        if isinstance(low, float) and isinstance(high, float) and not low <= high:
             raise BadInput(
-                repr(self),
-                f"{w.dtype} has no number between its bounds",
-                "wider bounds or a finer dtype would be right",
+                repr(self), f"{dtype} has no number between its bounds", "wider bounds or a finer dtype would be right"
             )
-        return w.clamp(low, high) + 0.0
+        return low, high
 
 
 @final
 @dataclass(frozen=True)
-class Sign(Constraint):
+class Sign(Elementwise):
     """A sign for each index of one dimension: +1 at least 0, -1 at most 0, 0 free.
 
     Args:
@@ -94,25 +186,87 @@ class Sign(Constraint):
 
     directions: tuple[int, ...]
     dim: int = -1
+    signs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         # A list or an array is welcome; only a tuple can be hashed.
         object.__setattr__(self, "directions", as_directions(self.directions, len(self.directions)))
 
-    def project(self, w: Tensor) -> Tensor:
-        """Entries of the wrong sign become 0."""
-        if not -w.ndim <= self.dim < w.ndim:
-            raise BadInput("Sign", f"weights of {w.ndim} dimensions came", f"dim={self.dim} must be one of theirs")
-        if w.shape[self.dim] != len(self.directions):
+    def bounds(self, shape: torch.Size, dtype: torch.dtype, device: torch.device) -> tuple[Bound, Bound]:
+        """0 on the side that is forbidden."""
+        ndim = len(shape)
+        if not -ndim <= self.dim < ndim:
+            raise BadInput("Sign", f"weights of {ndim} dimensions came", f"dim={self.dim} must be one of theirs")
+        if shape[self.dim] != len(self.directions):
             raise BadInput(
                 "Sign",
-                f"{len(self.directions)} directions came for {w.shape[self.dim]} indices",
+                f"{len(self.directions)} directions came for {shape[self.dim]} indices",
                 "one per index is right",
             )
-        low, high = _sign_bounds(self.directions, w.dtype, w.device)
-        shape = [1] * w.ndim
-        shape[self.dim] = -1
-        return torch.minimum(torch.maximum(w, low.view(shape)), high.view(shape)) + 0.0
+        low, high = _sign_bounds(self.directions, dtype, device)
+        view = [1] * ndim
+        view[self.dim] = -1
+        return low.view(view), high.view(view)
+
+
+@final
+@dataclass(frozen=True)
+class LinfBall(Elementwise):
+    """Every entry in [-radius, radius]: the ball of the largest absolute entry.
+
+    >>> LinfBall(1.0).project(torch.tensor([-3.0, 0.5]))
+    tensor([-1.0000,  0.5000])
+    """
+
+    radius: float
+
+    def __post_init__(self) -> None:
+        if not self.radius >= 0:
+            raise BadInput("LinfBall", f"radius={self.radius} came", "a radius of 0 or more is right")
+
+    def bounds(self, shape: torch.Size, dtype: torch.dtype, device: torch.device) -> tuple[Bound, Bound]:
+        """The radius, rounded inwards, on both sides."""
+        high = inward(float(self.radius), dtype, up=False)
+        return -high, high
+
+
+def within(w: Tensor, low: Bound, high: Bound) -> Tensor:
+    """Clamped to both bounds; -0.0 becomes 0.0 and NaN stays."""
+    if isinstance(low, Tensor) or isinstance(high, Tensor):
+        return torch.clamp(w, *_tensors((low, high), w)) + 0.0
+    if low == 0 and high == math.inf:
+        return F.threshold(w, 0.0, 0.0)  # w <= 0 -> 0: -0.0 too, and not NaN
+    return w.clamp(low, high) + 0.0  # + 0.0 turns -0.0 into 0.0 and leaves all else alone
+
+
+def within_(w: Tensor, low: Bound, high: Bound) -> None:
+    """As `within`, in place, in as few passes over memory as there can be."""
+    if isinstance(low, Tensor) or isinstance(high, Tensor):
+        torch.clamp(w, *_tensors((low, high), w), out=w).add_(0.0)
+    elif low == 0 and high == math.inf:
+        torch.threshold_(w, 0.0, 0.0)
+    elif high == math.inf:
+        w.clamp_(min=low).add_(0.0)
+    elif low == -math.inf:
+        w.clamp_(max=high).add_(0.0)
+    else:
+        w.clamp_(low, high).add_(0.0)
+
+
+def _tensors(bounds: tuple[Bound, Bound], like: Tensor) -> tuple[Tensor, Tensor]:
+    low, high = (
+        b if isinstance(b, Tensor) else torch.full((), b, dtype=like.dtype, device=like.device) for b in bounds
+    )
+    return low, high
+
+
+def _plain(value: float | Entries) -> np.ndarray:
+    return value.array if isinstance(value, Entries) else np.asarray(value)
+
+
+def _fits(bound: torch.Size, shape: torch.Size) -> bool:
+    """Whether `bound` broadcasts to exactly `shape`."""
+    return len(bound) <= len(shape) and all(b in {1, s} for b, s in zip(reversed(bound), reversed(shape), strict=False))
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,0 +1,117 @@
+"""The declaration: which parameters of a module are held, found by name whenever that is asked.
+
+- A `Binding` is a plain object in the module's `__dict__`, never a child module, so `state_dict` keys and exported graphs
+  stay as they are.
+- It finds parameters by name when a step ends, so a parameter that was replaced is still the right one.
+- It is found through a weak registry, which it rejoins when it is copied or unpickled.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..errors import BadInput
+from ._base import Constraint
+from ._sharded import is_sharded, project_sharded_, violation_sharded
+
+KEY = "_isotone_binding"
+
+_registry: weakref.WeakSet[Binding] = weakref.WeakSet()
+_lock = threading.Lock()  # a model made in one thread while another thread steps
+
+
+@dataclass(frozen=True)
+class Held:
+    """How one parameter is held."""
+
+    constraint: Constraint
+    ndim: int  # of the weight as it was declared; a flattened one cannot be asked about its dimensions
+    strict: bool = False
+    euclidean: bool = False
+    clear_momentum: bool = False
+
+    def project_(self, p: Tensor, metric: Tensor | None = None) -> None:
+        """In place; to be called under `no_grad`."""
+        if p.ndim != self.ndim and not getattr(self.constraint, "uniform", False):
+            raise BadInput(
+                "constrain",
+                f"a weight of {self.ndim} dimensions is held in {self.constraint!r} and now has {p.ndim}",
+                "weights that keep their shape are right",
+                "FSDP1 flattens them: use fully_shard, or a set that is the same for every entry.",
+            )
+        if is_sharded(p):
+            project_sharded_(p, self.constraint, metric)
+        elif metric is not None and not self.constraint.elementwise:
+            p.copy_(self.constraint.project(p.detach(), metric))
+        else:
+            self.constraint.project_([p.detach()])
+
+    def violation(self, p: Tensor) -> float:
+        """How far outside the worst entry is; NaN for a weight without values (on the meta device)."""
+        if p.is_meta:
+            return float("nan")
+        return float(violation_sharded(p, self.constraint) if is_sharded(p) else self.constraint.violation(p))
+
+
+class Binding:
+    """The constraints of one module's own parameters, by name."""
+
+    def __init__(self, owner: nn.Module) -> None:
+        # The module's dictionary, not the module: it keeps no model alive, a shallow copy shares it, and deepcopy and
+        # pickle have it in their memo, so that a copy of the binding gets the dictionary of the module's copy.
+        self.own = owner._parameters
+        self.kind = type(owner).__name__
+        self.held: dict[str, Held] = {}
+        self._join()
+
+    def _join(self) -> None:
+        # The tensor of each name that an optimizer has stepped last, by id. An optimizer keeps its tensors alive, so
+        # the id of one that was replaced is not given to its successor while that optimizer steps.
+        self.stepped: dict[str, int] = {}
+        # Per name: steps of other optimizers in which a tensor that is not the one above had a new gradient.
+        self.unseen: dict[str, int] = {}
+        self.gone: set[str] = set()  # names without a parameter, once that was said
+        self.suspended: set[str] = set()  # names that are let be for now
+        with _lock:
+            _registry.add(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"own": self.own, "kind": self.kind, "held": dict(self.held)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._join()
+
+    def parameters(self) -> Iterator[tuple[str, nn.Parameter, Held]]:
+        """What is held now; a name whose parameter was taken away (by pruning, say) is passed over."""
+        for name, held in list(self.held.items()):
+            parameter = self.own.get(name)
+            if parameter is not None:
+                yield name, parameter, held
+
+
+def bindings() -> list[Binding]:
+    """Of all models that are alive."""
+    with _lock:
+        return list(_registry)
+
+
+def bound(model: nn.Module) -> Iterator[tuple[str, Binding]]:
+    """The bindings of a model's modules, by the module's path."""
+    for path, module in model.named_modules():
+        binding = module.__dict__.get(KEY)
+        if binding is not None:
+            yield path, binding
+
+
+def held_in(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, Held]]:
+    """What is held in a model, by its full name."""
+    for path, binding in bound(model):
+        for name, p, held in binding.parameters():
+            yield f"{path}.{name}" if path else name, p, held

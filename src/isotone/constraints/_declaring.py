@@ -1,0 +1,292 @@
+"""Saying that a parameter is held, asking what is, and letting go."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from ..errors import BadInput, NoMatch
+from ._base import Constraint
+from ._binding import KEY, Binding, Held, bindings, bound, held_in
+from ._matched import Matched, say_what_a_glob_missed
+from ._sharded import is_sharded, reshard
+
+Patterns = str | Iterable[str]
+
+
+def constrain(
+    model: nn.Module,
+    pattern: Patterns,
+    constraint: Constraint,
+    *,
+    exclude: Patterns = (),
+    strict: bool = False,
+    metric: Literal["optimizer", "euclidean"] = "optimizer",
+    clear_momentum: bool = False,
+) -> Matched:
+    """Keep the parameters that `pattern` names inside `constraint`, from now on, under any optimizer.
+
+    The weights are projected at once, and again at the end of every `step()` of every `torch.optim.Optimizer`, made
+    before or after this call; nothing else has to be called. It survives `deepcopy`, `pickle`, `torch.save`,
+    `load_state_dict(assign=True)`, DDP and `fully_shard`; `state_dict` keys stay as they are. Hooks of one optimizer (its
+    own `register_step_post_hook`) run before the projection: take averages of the weights after `step()`, not in there.
+
+    Args:
+        model: any module.
+        pattern: a parameter's name as in `named_parameters()`, a glob over those names such as `"classify.*.weight"`, or
+            several of them.
+        constraint: the set. Its `dim="inputs"` is read off each layer.
+        exclude: names or globs to leave out of what matched.
+        strict: whether `load_state_dict` refuses weights outside; otherwise it projects them and warns.
+        metric: `"optimizer"` projects sets of vectors (norm balls, simplex, sequences) in the diagonal metric of the step
+            that was just made (Adam, AdamW, NAdam, RAdam, Adagrad, RMSprop, Adamax), without which training settles at a
+            point that is not the best one inside. `"euclidean"` is the plain projection, as Keras does it. For sets of
+            single entries both are the same.
+        clear_momentum: forget, at each step, the momentum of entries that it has just carried out of the set. For sets
+            of single entries.
+
+    Returns:
+        The names that matched, a tuple; `print` shows them with shapes.
+
+    Raises:
+        NoMatch: the pattern matches no parameter.
+        BadInput: the parameter already has another constraint (also through a tied weight), does not fit the
+            constraint, does not hold real numbers, or is lazy and not yet initialised. Nothing is declared then.
+
+    Warns:
+        If a glob also matched normalisation layers or embeddings beside other layers, or missed weights of the same
+        modules by their names (`in_proj_weight`). Naming them, or `exclude`, says that it is meant.
+
+    Cost: one pass over the constrained weights at each step for single entries, a few for norms, some ten for simplexes.
+
+    >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
+    >>> isotone.constrain(model, "*.weight", isotone.NonNegative())
+    ('0.weight', '2.weight')
+    >>> isotone.violations(model)
+    {'0.weight': 0.0, '2.weight': 0.0}
+    """
+    if not isinstance(constraint, Constraint):
+        raise BadInput("constrain", f"{constraint!r} came as the constraint", "one such as NonNegative() is right")
+    if metric not in {"optimizer", "euclidean"}:
+        raise BadInput("constrain", f"metric={metric!r} came", "'optimizer' or 'euclidean' is right")
+    if clear_momentum and not constraint.elementwise:
+        raise BadInput(
+            "constrain",
+            f"clear_momentum came for {constraint!r}",
+            "it is about sets of single entries, such as NonNegative()",
+        )
+    reshard(model)
+    named = dict(model.named_parameters(remove_duplicate=False))
+    found = _matching("constrain", pattern, named, exclude, "parameter")
+    plan = {}
+    with torch.no_grad():
+        held = _already_held(model)
+        for name in found:
+            module, leaf = _place(model, name)
+            plan[name] = _refuse_unfit(name, module, leaf, constraint, held)
+        say_what_a_glob_missed(model, pattern, found, (exclude,) if isinstance(exclude, str) else tuple(exclude))
+        rows = []
+        for name in found:
+            module, leaf = _place(model, name)
+            p = named[name]
+            entry = Held(plan[name], p.ndim, strict, metric == "euclidean", clear_momentum)
+            binding = binding_of(module)
+            binding.held[leaf] = entry
+            if is_sharded(p):
+                binding.stepped[leaf] = id(p)
+            rows.append((name, tuple(p.shape), type(module).__name__, plan[name], entry.violation(p)))
+            entry.project_(p)
+    return Matched(rows)
+
+
+def _matching(where: str, pattern: Patterns, names: Iterable[str], exclude: Patterns, kind: str) -> list[str]:
+    names = list(names)
+    patterns = (pattern,) if isinstance(pattern, str) else tuple(pattern)
+    without = (exclude,) if isinstance(exclude, str) else tuple(exclude)
+    if not patterns:
+        raise NoMatch(where, "", names, kind)
+    for each in (*patterns, *without):
+        if not any(_names(each, name) for name in names):
+            raise NoMatch(where, each, names, kind)
+    found = [n for n in names if any(_names(p, n) for p in patterns) and not any(_names(p, n) for p in without)]
+    if not found:
+        raise BadInput(where, f"exclude={exclude!r} leaves nothing of {pattern!r}", "some parameters must be left")
+    return found
+
+
+def _names(pattern: str, name: str) -> bool:
+    return name == pattern or fnmatch.fnmatchcase(name, pattern)
+
+
+def _place(model: nn.Module, name: str) -> tuple[nn.Module, str]:
+    path, _, leaf = name.rpartition(".")
+    return model.get_submodule(path), leaf
+
+
+def _already_held(model: nn.Module) -> dict[int, tuple[str, Constraint]]:
+    # Tied weights may be held through a module that is not in this model.
+    held = {id(p): (f"{b.kind}.{name}", h.constraint) for b in bindings() for name, p, h in b.parameters()}
+    return held | {id(p): (name, h.constraint) for name, p, h in held_in(model)}
+
+
+def _refuse_unfit(
+    name: str, module: nn.Module, leaf: str, constraint: Constraint, held: dict[int, tuple[str, Constraint]]
+) -> Constraint:
+    """The constraint for this layer, if it may be held in it."""
+    p = module._parameters[leaf]
+    assert p is not None
+    refuse_unreal("constrain", name, p)
+    if getattr(p, "_fsdp_flattened", False) and not getattr(constraint, "uniform", False):
+        raise BadInput(
+            "constrain",
+            f"{name!r} has been flattened and cut by FSDP1, and {constraint!r} needs its shape",
+            "fully_shard, or a set that is the same for every entry, would be right",
+        )
+    try:
+        fitted = constraint.for_layer(module, leaf)
+        if is_sharded(p):
+            fitted.check(torch.zeros(p.shape, dtype=p.dtype))
+        else:
+            fitted.check(p)
+    except BadInput as fault:
+        raise BadInput("constrain", f"{name!r} does not fit", str(fault).removesuffix(".")) from None
+    other, present = held.get(id(p), (name, fitted))
+    if present != fitted:
+        raise BadInput(
+            "constrain",
+            f"{name!r} is to be held in {fitted!r}, but {other!r} is the same tensor and is held in {present!r}",
+            "one tensor has one constraint",
+            "Hold it in Intersection(...) of both, or let go of that one with remove_constraint first.",
+        )
+    return fitted
+
+
+def refuse_unreal(where: str, name: str, p: Tensor) -> None:
+    """Weights without values, or whose values are not real numbers."""
+    if is_lazy(p):
+        raise BadInput(where, f"{name!r} is lazy and has no values yet", "run one batch through the model first")
+    if not p.is_floating_point():
+        raise BadInput(where, f"{name!r} holds {p.dtype} numbers", "constraints are about real weights")
+
+
+def constraints_of(model: nn.Module) -> dict[str, Constraint]:
+    """The constraint of every constrained parameter, by its name in `model`.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> _ = isotone.constrain(layer, "weight", isotone.NonNegative())
+    >>> isotone.constraints_of(layer)
+    {'weight': NonNegative()}
+    """
+    return {name: held.constraint for name, _, held in held_in(model)}
+
+
+def violations(model: nn.Module) -> dict[str, float]:
+    """How far outside its set each constrained parameter is, by name: 0.0 inside, NaN if it holds NaN.
+
+    For weights that are sharded over processes all of them must call this.
+    """
+    reshard(model)
+    with torch.no_grad():
+        return {name: held.violation(p) for name, p, held in held_in(model)}
+
+
+def project_(model: nn.Module) -> None:
+    """Project every constrained parameter now, frozen ones too. For weights that moved without an optimizer's step."""
+    reshard(model)
+    with torch.no_grad():
+        for _, p, held in held_in(model):
+            held.project_(p)
+
+
+def remove_constraint(model: nn.Module, pattern: Patterns = "*") -> tuple[str, ...]:
+    """Let go of the parameters that `pattern` names; their values stay. Returns the names.
+
+    Raises:
+        NoMatch: no constrained parameter is named.
+    """
+    declared = _declared(model)
+    found = _matching("remove_constraint", pattern, declared, (), "constrained parameter")
+    for binding, name in map(declared.__getitem__, found):
+        del binding.held[name]
+    return tuple(found)
+
+
+@contextlib.contextmanager
+def suspended(model: nn.Module, pattern: Patterns = "*") -> Iterator[tuple[str, ...]]:
+    """Let optimizers move the named parameters freely inside the block; at its end they are projected and held again.
+
+    Raises:
+        NoMatch: no constrained parameter is named.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> _ = isotone.constrain(layer, "weight", isotone.NonNegative())
+    >>> with isotone.suspended(layer):
+    ...     _ = nn.init.constant_(layer.weight, -1.0)
+    >>> isotone.violations(layer)
+    {'weight': 0.0}
+    """
+    declared = _declared(model)
+    found = _matching("suspended", pattern, declared, (), "constrained parameter")
+    mine = [declared[name] for name in found if declared[name][1] not in declared[name][0].suspended]
+    for binding, name in mine:
+        binding.suspended.add(name)
+    try:
+        yield tuple(found)
+    finally:
+        reshard(model)
+        for binding, name in mine:
+            binding.suspended.discard(name)
+            p, held = binding.own.get(name), binding.held.get(name)
+            if p is not None and held is not None:
+                with torch.no_grad():
+                    held.project_(p)
+
+
+def _declared(model: nn.Module) -> dict[str, tuple[Binding, str]]:
+    return {
+        f"{path}.{name}" if path else name: (binding, name) for path, binding in bound(model) for name in binding.held
+    }
+
+
+def binding_of(module: nn.Module) -> Binding:
+    """The module's binding, made if there is none."""
+    binding: Binding | None = module.__dict__.get(KEY)
+    if binding is None:
+        binding = module.__dict__[KEY] = Binding(module)
+        module.register_load_state_dict_pre_hook(_before_loading)  # type: ignore[no-untyped-call]
+        module.register_load_state_dict_post_hook(_after_loading)  # type: ignore[no-untyped-call]
+    return binding
+
+
+def _before_loading(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Weights outside are refused, before they are copied, where `strict` was asked for."""
+    with torch.no_grad():
+        for name, p, held in module.__dict__[KEY].parameters():
+            loaded = state.get(prefix + name)
+            if held.strict and isinstance(loaded, Tensor):
+                off = held.violation(loaded.to(p.dtype))
+                if not off == 0.0:
+                    raise BadInput(
+                        "load_state_dict",
+                        f"{prefix + name!r} is {off:.3g} outside {held.constraint!r}",
+                        "weights inside are right (the constraint was declared with strict=True)",
+                    )
+
+
+def _after_loading(module: nn.Module, _: Any) -> None:
+    """Weights that were loaded are projected too, and it is said if that changed them."""
+    with torch.no_grad():
+        for name, p, held in module.__dict__[KEY].parameters():
+            if not p.is_meta and held.violation(p) != 0.0:  # NaN too
+                warnings.warn(
+                    f"The loaded {type(module).__name__}.{name} was outside {held.constraint!r} and has been projected.",
+                    stacklevel=2,
+                )
+                held.project_(p)

@@ -1,0 +1,298 @@
+"""Sets of vectors by their length: at most, exactly, or between two lengths.
+
+- a vector inside comes back the same to the bit: it is never multiplied by something near 1;
+- the stored vector satisfies the bound when its length is summed up in float64;
+- no square overflows or underflows, whatever the scale.
+
+In float64 the squares of all numbers of a narrower type are normal numbers, so their sum needs no scaling.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from ..errors import BadInput
+from ._dims import Along, Dims, as_rows, by_chunks, from_rows
+from ._rounding import NARROW, settled, slack, toward_zero, wide
+
+_NEWTON = 60  # quadratic convergence: about 6 are needed
+
+
+@final
+@dataclass(frozen=True)
+class MaxNorm(Along):
+    """Every vector at most `max` long: a ball. Keras's `MaxNorm`, without its shrinking of what is inside.
+
+    Args:
+        max: the greatest length, 0 or more.
+        dim: the dimensions that make one vector; `"inputs"`, one vector per output unit, is read off the layer by
+            `constrain`; None is the whole weight.
+
+    The result is the nearest member up to 3 eps of the dtype. A vector with an infinite entry has none and becomes NaN.
+
+    >>> MaxNorm(1.0, dim=-1).project(torch.tensor([[3.0, 4.0], [0.3, 0.4]]))
+    tensor([[0.6000, 0.8000],
+            [0.3000, 0.4000]])
+    """
+
+    max: float
+    dim: Dims = "inputs"
+    symmetric: ClassVar[bool] = True
+    filler: ClassVar[float | None] = 0.0
+
+    def __post_init__(self) -> None:
+        _refuse_length("MaxNorm", "max", self.max)
+
+    def project(self, w: Tensor, metric: Tensor | None = None) -> Tensor:
+        """Vectors that are too long are scaled down, or, with a metric, drawn in most where that costs least."""
+        dims = self.dims(w.ndim)
+        length = Length(w, dims)
+        over = length > self.max
+        if metric is not None and not settled(~over):
+            w = drawn_in(w, metric, self.max, dims, over)
+            length = Length(w, dims)
+            over = length > self.max
+        return w if settled(~over) else scaled(w, torch.where(over, length.ratio(self.max), 1.0), over, dims, up=False)
+
+    def parametrized(self, raw: Tensor) -> Tensor:
+        """Longer vectors are scaled down; the gradient along the vector is 0 there."""
+        length = Length(raw, self.dims(raw.ndim))
+        return raw * length.ratio(self.max).clamp(max=1.0).to(raw.dtype)
+
+    def raw(self, w: Tensor) -> Tensor:
+        """As it is."""
+        return w.clone()
+
+
+@final
+@dataclass(frozen=True)
+class UnitNorm(Along):
+    """Every vector of length 1: a sphere, which is not convex.
+
+    Args:
+        dim: as in `MaxNorm`.
+
+    A vector counts as a member when its length is within 2 eps of 1 (in float64, 4 + log2 of its entries eps). The zero
+    vector, to which all members are equally near, becomes the one with equal entries.
+
+    >>> UnitNorm(dim=-1).project(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    tensor([[0.6000, 0.8000],
+            [0.7071, 0.7071]])
+    """
+
+    dim: Dims = "inputs"
+    convex: ClassVar[bool] = False
+    symmetric: ClassVar[bool] = True
+
+    def project(self, w: Tensor, metric: Tensor | None = None) -> Tensor:
+        """Scaled to length 1."""
+        dims = self.dims(w.ndim)
+        w, length = _with_direction(w, dims)
+        off = ~length.near(1.0)
+        if metric is not None and not settled(~off):
+            w = drawn_in(w, metric, 1.0, dims, off)
+            length = Length(w, dims)
+            off = ~length.near(1.0)
+        return w if settled(~off) else scaled(w, torch.where(off, length.ratio(1.0), 1.0), off, dims)
+
+    def parametrized(self, raw: Tensor) -> Tensor:
+        """Scaled to length 1; `raw` must not be zero."""
+        return raw * Length(raw, self.dims(raw.ndim)).ratio(1.0).to(raw.dtype)
+
+    def raw(self, w: Tensor) -> Tensor:
+        """As it is."""
+        return w.clone()
+
+
+@final
+@dataclass(frozen=True)
+class MinMaxNorm(Along):
+    """Every vector between `min` and `max` long, which is not convex.
+
+    Args:
+        min, max: lengths, 0 <= min < max; they must lie some eps of the dtype apart.
+        rate: Keras's: the share of the way that one projection goes. Below 1 weights approach the set and are not
+            always inside.
+        dim: as in `MaxNorm`.
+
+    The zero vector, if `min` is above 0, becomes the one with equal entries.
+
+    >>> MinMaxNorm(1.0, 2.0, dim=-1).project(torch.tensor([[3.0, 4.0], [0.0, 0.5], [0.0, 1.5]]))
+    tensor([[1.2000, 1.6000],
+            [0.0000, 1.0000],
+            [0.0000, 1.5000]])
+    """
+
+    min: float
+    max: float
+    rate: float = 1.0
+    dim: Dims = "inputs"
+    convex: ClassVar[bool] = False
+    symmetric: ClassVar[bool] = False  # with a smaller entry a vector may be too short
+
+    def __post_init__(self) -> None:
+        _refuse_length("MinMaxNorm", "min", self.min)
+        _refuse_length("MinMaxNorm", "max", self.max)
+        if not self.min < self.max:
+            raise BadInput("MinMaxNorm", f"min={self.min} and max={self.max} came", "min must be below max")
+        if not 0 < self.rate <= 1:
+            raise BadInput(
+                "MinMaxNorm", f"rate={self.rate} came", "a share of the way, above 0 and at most 1, is right"
+            )
+
+    def project(self, w: Tensor, metric: Tensor | None = None) -> Tensor:
+        """Scaled down or up to the nearer bound, or `rate` of the way there."""
+        return self._moved(w, metric, self.rate)
+
+    def violation(self, w: Tensor) -> Tensor:
+        """How far the worst entry is from the set itself, whatever the rate."""
+        if w.numel() == 0:
+            return w.new_zeros(())
+        return (w - self._moved(w, None, 1.0)).abs().max()
+
+    def _moved(self, w: Tensor, metric: Tensor | None, rate: float) -> Tensor:
+        dims = self.dims(w.ndim)
+        if self.max < self.min * (1 + 8 * slack(w.dtype, 4096)):
+            raise BadInput(
+                repr(self), f"{w.dtype} has no room between its bounds", "wider bounds, or UnitNorm, would be right"
+            )
+        start = w
+        if self.min > 0:
+            w, length = _with_direction(w, dims)
+        else:
+            length = Length(w, dims)
+        over, under = length > self.max, length < self.min
+        if rate < 1:
+            target = torch.where(over, length.ratio(self.max), torch.where(under, length.ratio(self.min), 1.0))
+            return torch.where(over | under, (w * (rate * target + (1 - rate))).to(w.dtype), start)
+        if metric is not None and not settled(~(over | under)):
+            w = drawn_in(w, metric, self.max, dims, over)
+            w = drawn_in(w, metric, self.min, dims, under)
+            length = Length(w, dims)
+            over, under = length > self.max, length < self.min
+        if not settled(~over):
+            w = scaled(w, torch.where(over, length.ratio(self.max), 1.0), over, dims, up=False)
+        if self.min > 0 and not settled(~under):
+            w = scaled(w, torch.where(under, length.ratio(self.min), 1.0), under, dims, up=True)
+        return w
+
+    def parametrized(self, raw: Tensor) -> Tensor:
+        """Scaled to the nearer bound."""
+        length = Length(raw, self.dims(raw.ndim))
+        factor = length.ratio(self.max).clamp(max=1.0)
+        return raw * torch.maximum(factor, torch.minimum(length.ratio(self.min), length.ratio(self.max))).to(raw.dtype)
+
+    def raw(self, w: Tensor) -> Tensor:
+        """As it is."""
+        return w.clone()
+
+
+class Length:
+    """The length of every vector, in float64, reduced dimensions kept: `unit * root`, each of which is in range."""
+
+    def __init__(self, w: Tensor, dims: tuple[int, ...]) -> None:
+        self.entries = math.prod(w.shape[d] for d in dims)
+        self.dtype = w.dtype
+        if w.dtype is not torch.float64 and wide(w) is torch.float64:
+            self.root = (
+                torch.linalg.vector_norm(w, dim=dims, keepdim=True, dtype=torch.float64) if dims else w.abs().double()
+            )
+            self.unit: Tensor | float = 1.0
+        else:
+            # Squares of float64 (or, where there is none, of float32) may leave the range: divide by the largest first.
+            x = w.to(wide(w))
+            self.unit = x.abs().amax(dims, keepdim=True) if dims and self.entries else x.abs()
+            self.unit = torch.where(self.unit > 0, self.unit, 1.0)
+            x = x / self.unit
+            self.root = x.square().sum(dims, keepdim=True).sqrt() if dims else x.abs()
+
+    def __gt__(self, bound: float) -> Tensor:
+        return self.root > bound / self.unit
+
+    def __lt__(self, bound: float) -> Tensor:
+        return self.root < bound / self.unit
+
+    def near(self, bound: float) -> Tensor:
+        """Equal to `bound` up to the rounding of the stored entries; false for NaN."""
+        return (self.root - bound / self.unit).abs() <= slack(self.dtype, self.entries) * bound / self.unit
+
+    def ratio(self, bound: float) -> Tensor:
+        """`bound` over the length."""
+        return bound / self.unit / self.root
+
+
+def scaled(w: Tensor, factor: Tensor, which: Tensor, dims: tuple[int, ...], *, up: bool | None = None) -> Tensor:
+    """Vectors times `factor` (exactly 1 outside `which`), the stored length not above (up=False) or below (True) it.
+
+    The factor is given 3 roundings of room: its own cast and two products, each at most eps / 2 relative. A narrow type,
+    where that would be much, is multiplied in float32 and each entry rounded toward zero, or away from it.
+    """
+    if w.dtype in NARROW:
+        exact = w.float() * factor.float()
+        y = exact.to(w.dtype) if up is None else toward_zero(exact, w.dtype, away=up)
+        return torch.where(which, y, w)
+    if up is not None:
+        room = (1.5 if w.dtype is torch.float32 else 0) + slack(
+            w.dtype, math.prod(w.shape[d] for d in dims)
+        ) / torch.finfo(w.dtype).eps
+        factor = torch.where(which, factor * (1 + (room if up else -room) * torch.finfo(w.dtype).eps), 1.0)
+    # In two steps, since 1e-20 / 1e30 is no float32; the second is 1 nearly always, and a product with 1 is exact.
+    first = factor.clamp(1e-30, 1e30)
+    return w * first.to(w.dtype) * (factor / first).to(w.dtype)
+
+
+def drawn_in(w: Tensor, metric: Tensor, radius: float, dims: tuple[int, ...], which: Tensor) -> Tensor:
+    """The nearest points at distance `radius` from 0 in the metric, for the vectors `which`; about, see `_onto`."""
+    rows, weights, chosen = as_rows(w, dims), as_rows(metric, dims), which.flatten()
+    if rows.is_cuda or rows.is_meta:
+        moved = torch.where(chosen.unsqueeze(1), _onto(rows, weights, radius), rows)
+    else:
+        moved = rows.clone()
+        moved[chosen] = by_chunks(rows[chosen], weights[chosen], lambda r, d: _onto(r, d, radius))
+    return from_rows(moved, w, dims)
+
+
+def _onto(rows: Tensor, metric: Tensor | None, radius: float) -> Tensor:
+    """d y / (d + m) for each row y and its metric d, with the m that gives it the length `radius`, up to 1e-12.
+
+    Newton on 1 / |x(m)| - 1 / radius, which is concave in m: from the left it rises to the root without overshooting
+    (Conn, Gould and Toint, Trust-Region Methods, 2000, section 7.3). In float64, of a size about 1.
+    """
+    assert metric is not None
+    y, d = rows.to(wide(rows)), metric.to(wide(rows))
+    unit = y.abs().amax(1, keepdim=True)
+    unit = torch.where(unit > 0, unit, 1.0)
+    y, r, d = y / unit, radius / unit, d / d.amax(1, keepdim=True)
+    there = y != 0
+    # At the left end one coordinate alone has length r, so x(m) is at least as long: left of the root.
+    m = ((d * y.abs()) / r - d).amax(1, keepdim=True)
+    for _ in range(_NEWTON):
+        x = torch.where(there, d * y / (d + m), 0.0)
+        squares = x.square()
+        length = squares.sum(1, keepdim=True).sqrt()
+        slope = torch.where(there, squares / (d + m), 0.0).sum(1, keepdim=True)
+        step = ((length / r - 1) * length.square() / slope).nan_to_num(0.0, posinf=0.0).clamp(min=0)
+        m = m + step
+        if settled(step <= 1e-12 * m.abs()):
+            break
+    return (torch.where(there, d * y / (d + m), y) * unit).to(rows.dtype)
+
+
+def _with_direction(w: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Length]:
+    """Zero vectors, which point nowhere, given equal entries."""
+    length = Length(w, dims)
+    zero = length.root == 0
+    if settled(~zero):
+        return w, length
+    w = torch.where(zero, 1 / math.sqrt(max(length.entries, 1)), w)
+    return w, Length(w, dims)
+
+
+def _refuse_length(where: str, which: str, length: float) -> None:
+    if not (length == 0 or 1e-30 <= length <= 1e30):
+        raise BadInput(where, f"{which}={length} came", "a length of 0, or from 1e-30 to 1e30, would be right")

@@ -1,0 +1,187 @@
+"""Sets with a sum: the probability simplex and the L1 ball.
+
+Both are a threshold: x = max(v - t a, 0), where t makes the sum right and a = 1 / metric (all ones in plain least
+squares). The sum falls in t, convex and piecewise linear, so Newton from the left rises to the root without
+overshooting and ends exactly, after about ten passes over the data: Michelot, J. Optimization Theory and Applications
+50 (1986), with weights. A sort would cost more than all of them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from ..errors import BadInput
+from ._dims import Along, Dims, as_rows, by_chunks, from_rows
+from ._rounding import NARROW, settled, slack, toward_zero, wide
+
+_MOST = 100
+
+
+@final
+@dataclass(frozen=True)
+class Simplex(Along):
+    """Every vector non-negative with sum `total`: probabilities.
+
+    Args:
+        total: the sum, above 0.
+        dim: the dimensions that make one vector, as in `MaxNorm`.
+
+    A vector counts as a member when no entry is negative and its sum, in float64, is within 2 eps of `total` relatively
+    (in float64, 4 + log2 of its entries eps).
+
+    >>> Simplex(dim=-1).project(torch.tensor([[1e8, 1e8 + 8, 0.0], [0.5, 0.5, 0.5]]))
+    tensor([[0.0000, 1.0000, 0.0000],
+            [0.3333, 0.3333, 0.3333]])
+    """
+
+    total: float = 1.0
+    dim: Dims = "inputs"
+    filler: ClassVar[float | None] = -math.inf
+
+    def __post_init__(self) -> None:
+        if not 1e-30 <= self.total <= 1e30:
+            raise BadInput("Simplex", f"total={self.total} came", "a sum from 1e-30 to 1e30 would be right")
+
+    def project(self, w: Tensor, metric: Tensor | None = None) -> Tensor:
+        """The threshold that gives the sum."""
+        dims = self.dims(w.ndim)
+        rows = as_rows(w, dims)
+        if rows.shape[0] and not rows.shape[1]:
+            raise BadInput("Simplex", f"vectors without entries came (shape {tuple(w.shape)})", "their sum cannot be 1")
+        weights = None if metric is None else as_rows(metric, dims)
+        return from_rows(by_chunks(rows, weights, self._rows), w, dims)
+
+    def _rows(self, v: Tensor, metric: Tensor | None) -> Tensor:
+        positive = F.threshold(v, 0.0, 0.0)  # an entry of -inf takes no part: it is 0 in every member
+        off = (positive.sum(1, keepdim=True, dtype=wide(v)) - self.total).abs()
+        inside = ((v == positive) | (v == -math.inf)).all(1, keepdim=True)
+        inside &= off <= slack(v.dtype, v.shape[1]) * self.total
+        if settled(inside):
+            return positive
+        return torch.where(inside, positive, thresholded(v.to(wide(v)), metric, self.total).to(v.dtype))
+
+    def parametrized(self, raw: Tensor) -> Tensor:
+        """`total` times a softmax."""
+        dims = self.dims(raw.ndim)
+        return from_rows(self.total * as_rows(raw, dims).softmax(1), raw, dims)
+
+    def raw(self, w: Tensor) -> Tensor:
+        """Logarithms; zeros, which the softmax never reaches, count as an eps."""
+        return (w / self.total).clamp(min=torch.finfo(w.dtype).eps).log()
+
+
+@final
+@dataclass(frozen=True)
+class L1Ball(Along):
+    """Every vector with absolute entries that sum to at most `radius`.
+
+    Args:
+        radius: 0 or more.
+        dim: the dimensions that make one vector, as in `MaxNorm`.
+
+    >>> L1Ball(1.0, dim=-1).project(torch.tensor([[3.0, -2.5, 0.0], [0.2, -0.3, 0.1]]))
+    tensor([[ 0.7500, -0.2500,  0.0000],
+            [ 0.2000, -0.3000,  0.1000]])
+    """
+
+    radius: float
+    dim: Dims = "inputs"
+    symmetric: ClassVar[bool] = True
+    filler: ClassVar[float | None] = 0.0
+
+    def __post_init__(self) -> None:
+        if not (self.radius == 0 or 1e-30 <= self.radius <= 1e30):
+            raise BadInput(
+                "L1Ball", f"radius={self.radius} came", "a radius of 0, or from 1e-30 to 1e30, would be right"
+            )
+
+    def project(self, w: Tensor, metric: Tensor | None = None) -> Tensor:
+        """The absolute entries lose a threshold."""
+        dims = self.dims(w.ndim)
+        weights = None if metric is None else as_rows(metric, dims)
+        return from_rows(by_chunks(as_rows(w, dims), weights, self._rows), w, dims)
+
+    def _rows(self, v: Tensor, metric: Tensor | None) -> Tensor:
+        size = v.abs()
+        total = size.sum(1, keepdim=True, dtype=wide(v))
+        over = total > self.radius
+        if settled(~over):
+            return v
+        if self.radius == 0:
+            return torch.where(over, torch.zeros_like(v), v)
+        x = thresholded(size.to(wide(v)), metric, self.radius)
+        if v.dtype in NARROW:
+            x = toward_zero(x, v.dtype)
+        else:  # room for the rounding of the cast, or of the sum
+            x = (x * (1 - slack(v.dtype, v.shape[1]))).to(v.dtype)
+        return torch.where(over, torch.copysign(x, v) + 0.0, v)
+
+    def parametrized(self, raw: Tensor) -> Tensor:
+        """Vectors outside are scaled down."""
+        dims = self.dims(raw.ndim)
+        rows = as_rows(raw, dims)
+        length = rows.abs().sum(1, keepdim=True)
+        return from_rows(rows * (self.radius / length.clamp(min=self.radius or 1.0)), raw, dims)
+
+    def raw(self, w: Tensor) -> Tensor:
+        """As it is."""
+        return w.clone()
+
+
+def thresholded(v: Tensor, metric: Tensor | None, total: float) -> Tensor:
+    """max(v - t / metric, 0) with the t, one per row of `v`, at which the rows sum to `total`. In float64.
+
+    The search runs in float32 first, where a pass costs half, and ends in float64: from the right of the root one step
+    of Newton leads to its left, so a start that rounding has put on the wrong side does no harm.
+    """
+    top = v.amax(1, keepdim=True)
+    if metric is None:
+        a = torch.ones((), dtype=v.dtype, device=v.device)
+        v = (
+            torch.where(top == v, 0.0, v - top) / total
+        )  # the nearest point is the same, and near ties of large numbers survive
+    else:
+        a = _inverse(metric.to(v.dtype))
+        v = v / total
+    t = _left(v, a)
+    t = _newton(v.float(), a.float(), t.float()).to(v.dtype)
+    t = _newton(v, a, torch.where(t.isfinite(), t, _left(v, a)))
+    x = F.relu(v - t * a)
+    x = x * (total / x.sum(1, keepdim=True))  # where entries are much larger than their sum, `t` cannot be fine enough
+    return torch.where(top.isnan(), top, x)
+
+
+def _inverse(metric: Tensor) -> Tensor:
+    """1 / metric, of a size about 1 in each row: only the ratios of a metric matter."""
+    a = 1 / metric
+    return a / a.amax(1, keepdim=True)
+
+
+def _left(v: Tensor, a: Tensor) -> Tensor:
+    """A point left of the root: no entry exceeds the sum 1, and the sum of all entries is at most that of the positive."""
+    each = ((v - 1) / a).amax(1, keepdim=True)
+    every = (v.sum(1, keepdim=True) - 1) / (a.expand_as(v).sum(1, keepdim=True))
+    return torch.maximum(each, torch.where(every.isfinite(), every, each))
+
+
+def _newton(v: Tensor, a: Tensor, t: Tensor) -> Tensor:
+    before: Tensor | None = None
+    close = 8 * torch.finfo(v.dtype).eps
+    for _ in range(_MOST):
+        x = F.relu(v - t * a) if a.ndim else F.relu(v - t)
+        slope = (a * (x > 0)).sum(1, keepdim=True) if a.ndim else torch.count_nonzero(x, 1).unsqueeze(1).to(v.dtype)
+        step = (x.sum(1, keepdim=True) - 1) / slope.clamp(min=torch.finfo(v.dtype).tiny)
+        t = t + step
+        # Positive entries only get fewer as t rises: as many as before are the same ones, for which the step was exact.
+        # Near ties rounding may let one come and go: then the step is as small as that.
+        same = slope == before if before is not None else torch.zeros_like(slope, dtype=torch.bool)
+        if settled(same | (step.abs() <= close * t.abs()) | slope.isnan()):
+            break
+        before = slope
+    return t

@@ -1,0 +1,153 @@
+"""The hook: after each step of any optimizer, what it has moved is put back inside.
+
+- never frozen weights, never those of another optimizer, a tied weight once;
+- sets of vectors in the metric of the optimizer's own step;
+- what is declared and cannot be enforced is said aloud, once: a tensor that no optimizer steps, a parameter that is gone,
+  an optimizer whose metric is not known.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+import weakref
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from ..errors import BadInput
+from ._binding import KEY, Binding, Held, bindings
+from ._metric import directed_out, metric_of, misfit
+from ._sharded import behind, is_sharded, swallowed
+
+STEPS_BEFORE_WARNING = 10
+
+_told: weakref.WeakSet[Optimizer] = weakref.WeakSet()
+
+
+def after_step(optimizer: Optimizer, *_: Any) -> None:
+    """Called by torch when `optimizer.step()` ends."""
+    present = bindings()
+    if not present:
+        return
+    groups = {id(p): (p, group) for group in optimizer.param_groups for p in group["params"]}
+    found: dict[int, list[tuple[Binding, str, Held]]] = {}
+    with torch.no_grad():
+        for binding in present:
+            for name, p, held in binding.parameters():
+                if id(p) in groups:
+                    found.setdefault(id(p), []).append((binding, name, held))
+                elif (shard := _shard_of(binding, name, p, groups)) is not None:
+                    found.setdefault(id(shard), []).append((binding, name, held))
+                elif p.requires_grad and p.grad is not None and binding.stepped.get(name) != id(p):
+                    _count_unseen(binding, name, held, p.grad)
+            _say_gone(binding, groups)
+        # In the optimizer's order, not that of the registry: processes that share a weight must meet at the same one.
+        # From its end: what was stepped last is still in the cache.
+        for key in [key for key in reversed(groups) if key in found]:
+            _put_back(optimizer, *groups[key], found[key])
+
+
+def _put_back(optimizer: Optimizer, p: Any, group: dict[str, Any], places: list[tuple[Binding, str, Held]]) -> None:
+    """One tensor, which is projected once however many names lead to it."""
+    first: Held | None = None
+    for binding, name, held in places:
+        binding.stepped[name], binding.unseen[name] = id(p), 0
+        if name in binding.suspended:
+            continue
+        if first is not None:
+            _refuse_two(binding, name, held, first)
+            continue
+        first = held
+        if p.requires_grad or p.grad is not None:  # an optimizer moves a frozen weight that has one
+            _enforce(optimizer, group, f"{binding.kind}.{name}", p, held)
+
+
+def _shard_of(binding: Binding, name: str, p: Tensor, groups: dict[int, tuple[Any, Any]]) -> Any:
+    """What the optimizer steps where FSDP2 shows a gathered copy."""
+    if not any(is_sharded(q) for q, _ in groups.values()) or is_sharded(p):
+        return None
+    known = groups.get(binding.stepped.get(name, 0), (None, None))[0]
+    shard = known if is_sharded(known) else behind(binding.own, name)
+    return shard if id(shard) in groups else None
+
+
+def _enforce(optimizer: Optimizer, group: dict[str, Any], name: str, p: Tensor, held: Held) -> None:
+    constraint = held.constraint
+    if not held.euclidean and misfit(optimizer, elementwise=constraint.elementwise):
+        _say_misfit(optimizer, name, held)
+    metric = None
+    if constraint.takes_metric and not constraint.elementwise and not held.euclidean:
+        metric = metric_of(optimizer, group, p)
+    before = p.detach().clone() if held.clear_momentum else None
+    held.project_(p, metric)
+    if before is not None:
+        directed_out(optimizer, p, before - p)
+
+
+def _refuse_two(binding: Binding, name: str, held: Held, other: Held) -> None:
+    """Weights that were tied after they were constrained."""
+    if held.constraint != other.constraint:
+        raise BadInput(
+            "step",
+            f"{binding.kind}.{name} is held in {held.constraint!r}, and a weight tied to it in {other.constraint!r}",
+            "one tensor has one constraint",
+            "Let go of one of them with remove_constraint.",
+        )
+
+
+def _say_misfit(optimizer: Optimizer, name: str, held: Held) -> None:
+    if optimizer in _told:
+        return
+    _told.add(optimizer)
+    warnings.warn(
+        f"{name} stays inside {held.constraint!r} under {type(optimizer).__name__}, but the nearest point in the metric "
+        "of that optimizer's steps is not known to isotone: training may settle at a point that is not the best one "
+        "inside. Use one such as SGD or AdamW, or isotone.parametrize; metric='euclidean' says that this is meant.",
+        stacklevel=2,
+    )
+
+
+def _count_unseen(binding: Binding, name: str, held: Held, gradient: Tensor) -> None:
+    """A tensor with gradients that is in no stepping optimizer: its constraint is declared, not enforced."""
+    # A gradient left over from earlier training says nothing: each is counted once. The mark lives as long as it does.
+    if getattr(gradient, KEY, None) == gradient._version:
+        return
+    setattr(gradient, KEY, gradient._version)
+    steps = binding.unseen[name] = binding.unseen.get(name, 0) + 1
+    if steps == STEPS_BEFORE_WARNING:
+        warnings.warn(
+            f"{binding.kind}.{name} is held in {held.constraint!r} and receives gradients, but no "
+            f"optimizer has stepped it in {STEPS_BEFORE_WARNING} steps. If its weights were replaced "
+            "(load_state_dict(assign=True), to_empty), make the optimizer anew.",
+            stacklevel=2,
+        )
+
+
+def _say_gone(binding: Binding, groups: dict[int, tuple[Any, Any]]) -> None:
+    """A parameter that was pruned, parametrized, flattened or deleted, of a module that is being trained."""
+    gone = {name for name in binding.held if binding.own.get(name) is None} - binding.gone
+    if not gone:
+        return
+    for name in sorted(gone):
+        if swallowed((p for p, _ in groups.values()), binding.own, name):
+            raise BadInput(
+                "step",
+                f"{binding.kind}.{name} is held, and FSDP1 has made it a part of one flat tensor",
+                "fully_shard is right; or FSDP1 with use_orig_params=True for sets that are the same for every entry",
+            )
+    if any(p is not None and id(p) in groups for p in binding.own.values()):
+        binding.gone |= gone
+        warnings.warn(
+            f"{binding.kind} has no parameter {', '.join(sorted(gone))} any more, so it is no longer held. If it was "
+            "pruned or parametrized, constrain what has taken its place; otherwise call remove_constraint.",
+            stacklevel=2,
+        )
+
+
+with contextlib.suppress(NameError):  # a reload of this module must not leave two hooks
+    _hook.remove()  # type: ignore[has-type, used-before-def]  # noqa: F821
+_hook = register_optimizer_step_post_hook(after_step)
