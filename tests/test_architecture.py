@@ -16,7 +16,7 @@ STOREYS = [
     {"errors", "directions", "threat", "verdict", "_version"},  # words
     {"constraints"},
     {"nn", "certify", "attack", "data"},  # wings without doors between
-    {"training", "evaluation", "progress"},
+    {"training", "evaluation", "progress", "suggesting"},
     {"families", "proving", "explain", "report"},
     {"experiment", "boosters"},
     {"facts", "model_folder"},

@@ -1,5 +1,7 @@
 """Every constraint keeps the same promises, in every floating-point type."""
 
+# ruff: noqa: E501 (rows of a table)
+
 from __future__ import annotations
 
 import copy
@@ -17,7 +19,21 @@ from torch import Tensor, nn
 
 import isotone.constraints as room
 from isotone import constrain
-from isotone.constraints import Between, Constraint, NonNegative, NonPositive, Sign
+from isotone.constraints import (
+    Between,
+    Constraint,
+    Increasing,
+    Intersection,
+    L1Ball,
+    LinfBall,
+    MaxNorm,
+    MinMaxNorm,
+    NonNegative,
+    NonPositive,
+    Sign,
+    Simplex,
+    UnitNorm,
+)
 from isotone.constraints._elementwise import by_direction, inward
 from isotone.constraints._entries import Entries
 from isotone.errors import BadInput
@@ -263,3 +279,112 @@ PLAINEST = [
 @pytest.mark.parametrize(("directions", "right", "why"), PLAINEST, ids=[why for *_, why in PLAINEST])
 def test_the_plainest_constraint_for_directions(directions, right, why):
     assert by_direction(directions, dim=0) == right, why
+
+
+# For a cone, as the rising sequences are, and a ball around 0: first the cone, then the ball is exact. Dykstra must agree.
+@every_dtype
+def test_sets_without_a_formula_meet_by_dykstra(dtype):
+    order, ball = Increasing(), MaxNorm(1.0, dim=-1)
+    both = Intersection(order, ball)
+    torch.manual_seed(0)
+    w = torch.randn(6, 5, dtype=torch.float64).to(dtype)
+    right = ball.project(order.project(w.double()))
+    x = both.project(w)
+    room = 16 * torch.finfo(dtype).eps
+    torch.testing.assert_close(x.double(), right, rtol=0, atol=4 * room)
+    assert float(both.violation(x)) == 0.0
+    assert max(float(order.violation(x)), float(ball.violation(x))) <= room * float(x.abs().max())
+    assert torch.equal(both.project(x), x), "idempotent"
+    assert float(both.violation(w)) > 0.1
+    assert bool(both.violation(torch.full_like(w, NAN)).isnan())
+    member = right.mul(0.5).to(dtype).sort(-1).values
+    assert bool(same_bits(both.project(member), member).all())
+
+
+def test_three_sets_meet_at_the_nearest_point():
+    both = Intersection(Increasing(), MaxNorm(1.0, dim=-1), Between(-0.3, 0.5))
+    w = torch.tensor([1.0, -2.0, 0.3, 3.0], dtype=torch.float64)
+    x = both.project(w)
+    assert float(both.violation(x)) == 0.0
+    torch.manual_seed(0)
+    for other in torch.randn(300, 4, dtype=torch.float64):
+        member = both.project(0.3 * other + x)
+        assert float((w - x).square().sum()) <= float((w - member).square().sum()) * (1 + 1e-9)
+
+
+# fmt: off
+REFUSED = [
+    (Intersection,                                                    r"Intersection: \(\) came; constraints such as"),
+    (lambda: Intersection(NonNegative(), 3),                                    "constraints such as NonNegative"),
+    (lambda: Intersection(Between(0, 1), UnitNorm(dim=-1)),                     "one of these sets is not convex"),
+    (lambda: Intersection(Increasing(), UnitNorm(dim=-1)),                      "one of these sets is not convex"),
+    (lambda: MaxNorm(-1.0),                                                     "MaxNorm: max=-1.0 came; a length of 0"),
+    (lambda: MaxNorm(NAN),                                                      "max=nan came"),
+    (lambda: MinMaxNorm(2.0, 1.0),                                              "min=2.0 and max=1.0 came; min must be below max"),
+    (lambda: MinMaxNorm(1.0, 2.0, rate=0.0),                                    "rate=0.0 came; a share of the way"),
+    (lambda: MinMaxNorm(1.0, 1.001, dim=-1).project(torch.ones(3).bfloat16()),  "bfloat16 has no room between its bounds"),
+    (lambda: L1Ball(-1.0),                                                      "L1Ball: radius=-1.0 came"),
+    (lambda: LinfBall(NAN),                                                     "LinfBall: radius=nan came"),
+    (lambda: Simplex(0.0),                                                      "Simplex: total=0.0 came; a sum from"),
+    (lambda: Simplex(dim=-1).project(torch.zeros(3, 0)),                        "vectors without entries came"),
+    (lambda: MaxNorm(1.0).project(torch.ones(3)),                               "dim='inputs' came for a bare tensor; .* `constrain` reads"),
+    (lambda: Increasing(dim=2).project(torch.ones(3)),                          "weights of 1 dimensions came; dim=2"),
+    (lambda: Between([0.0, 1.0], [1.0, 2.0, 3.0]),                              r"bounds of shapes \(2,\) and \(3,\) came"),
+    (lambda: Between([0.0, 3.0], [1.0, 2.0]),                                   "low must not be above high"),
+    (lambda: Between([0.0, NAN], 3.0),                                          "NaN came among the numbers"),
+    (lambda: NonNegative().check(torch.ones(2)) or Between(0.301, [0.3011]).check(torch.ones(1).bfloat16()), "no number between"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("mistake", "said"), REFUSED, ids=[said for _, said in REFUSED])
+def test_a_set_that_cannot_be_gets_one_sentence(mistake, said):
+    with pytest.raises(BadInput, match=said):
+        mistake()
+
+
+# section 10 of the reference: what the peers return for these, and the right answers
+# fmt: off
+PEERS = [
+    # constraint                 weight                             right                           what the peer does
+    (L1Ball(4.0, dim=-1),        [0.0, 0.0, 9.0],                   [0.0, 0.0, 4.0],                "optax: norm 2, sign(0) is 0"),
+    (UnitNorm(dim=-1),           [0.0, 0.0, 0.0],                   [3**-0.5] * 3,                  "optax: NaN"),
+    (MaxNorm(1.0, dim=-1),       [1e20, 1e20],                      [0.5**0.5, 0.5**0.5],           "optax: 0, the square overflows"),
+    (MaxNorm(2.0, dim=-1),       [1e30, 1e30],                      [2**0.5, 2**0.5],               "Keras: 0"),
+    (MaxNorm(2.0, dim=-1),       [1e-30, 0.0],                      [1e-30, 0.0],                   "Keras: shrinks"),
+    (UnitNorm(dim=-1),           [1e-30, 0.0],                      [1.0, 0.0],                     "Keras: 1e-23"),
+    (Simplex(dim=-1),            [1e8, 1e8 + 8, 0.0],               [0.0, 1.0, 0.0],                "optax, jaxopt: sum 9; chop: 0"),
+    (Simplex(dim=-1),            [0.0, 0.0, -INF],                  [0.5, 0.5, 0.0],                "jaxopt is right"),
+    (MinMaxNorm(1, 2, dim=-1),   [1e-6] * 4,                        [0.5] * 4,                      "Keras: norm .952"),
+    (MinMaxNorm(1, 2, dim=-1),   [0.0] * 4,                         [0.5] * 4,                      "Keras: 0"),
+    (L1Ball(1.0, dim=-1),        [-5.0, -5.0],                      [-0.5, -0.5],                   "chop says it is inside"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("constraint", "weight", "right", "peer"), PEERS, ids=[peer for *_, peer in PEERS])
+def test_where_peers_are_wrong(constraint, weight, right, peer):
+    x = constraint.project(torch.tensor(weight))
+    torch.testing.assert_close(x, torch.tensor(right), rtol=1e-6, atol=0)
+    assert float(constraint.violation(x)) == 0.0
+
+
+def test_half_precision_norms_are_summed_up_in_a_wide_type():
+    # keras 3.15.1: UnitNorm of the third column is 839.
+    w = torch.tensor([[3.0, 0.0, 1e-4], [4.0, 0.0, 0.0]], dtype=torch.float16)
+    x = UnitNorm(dim=0).project(w)
+    torch.testing.assert_close(
+        x[:, [0, 2]], torch.tensor([[0.6, 1.0], [0.8, 0.0]], dtype=torch.float16), rtol=1e-3, atol=0
+    )
+    # optax 0.2.8: the sum of 4096 probabilities in bfloat16 is .9957.
+    torch.manual_seed(0)
+    p = Simplex(dim=-1).project((torch.randn(4096) * 1e-3).bfloat16())
+    assert abs(float(p.double().sum()) - 1) <= 2 * torch.finfo(torch.bfloat16).eps
+
+
+def test_ten_thousand_projections_do_not_drift():
+    # keras 3.15.1: MaxNorm(2) shrinks this to 6.85e-7.
+    w = torch.tensor([1e-3, 0.0])
+    for _ in range(10_000):
+        w = MaxNorm(2.0, dim=-1).project(w)
+    assert torch.equal(w, torch.tensor([1e-3, 0.0]))

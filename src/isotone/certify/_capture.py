@@ -83,7 +83,7 @@ class Capture:
         # The user's own line says more than a line of torch.nn; the module's path says the rest.
         lines = [found for found in lines if "torch" not in PurePath(found[0]).parts] or lines
         line = f"{PurePath(lines[-1][0]).name}:{lines[-1][1]}" if lines else ""
-        module = re.sub(r"^L\['self'\]\.?|^self\.?", "", module)
+        module = re.sub(r"^L\['self'\]\.?|^self(\.|$)", "", module)
         position = self.nodes.index(node) + 1 if node in self.nodes else 0
         return Place(position, len(self.nodes), name_of(node.target), module, line)
 

@@ -29,4 +29,4 @@ from ._ordered import Increasing as Increasing
 from ._parametrizing import parametrize as parametrize
 from ._simplex import L1Ball as L1Ball
 from ._simplex import Simplex as Simplex
-from ._stepping import after_step as _after_step  # the hook: without this import nothing is enforced
+from ._stepping import after_step as _after_step  # noqa: F401 (the hook: without it nothing is enforced)

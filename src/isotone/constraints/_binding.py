@@ -1,7 +1,7 @@
 """The declaration: which parameters of a module are held, found by name whenever that is asked.
 
-- A `Binding` is a plain object in the module's `__dict__`, never a child module, so `state_dict` keys and exported graphs
-  stay as they are.
+- A `Binding` is a plain object in the module's `__dict__`, never a child module, so `state_dict` keys and
+  exported graphs stay as they are.
 - It finds parameters by name when a step ends, so a parameter that was replaced is still the right one.
 - It is found through a weak registry, which it rejoins when it is copied or unpickled.
 """

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import BadInput
 from ._base import Constraint
+from ._bounded import bounded, takes_bounds
 from ._elementwise import Bound, Elementwise, NonNegative, within
 from ._entries import Entries
 from ._ordered import Decreasing, Increasing
@@ -28,9 +29,10 @@ class Intersection(Constraint):
     """The weights that are in all of several sets.
 
     Exact where a formula is known: bounds of single entries with each other; signs with a norm ball, sphere or L1 ball
-    (the signs first); one interval for all entries with a sequence in order (the order first); non-negative with a
-    simplex. Otherwise Dykstra's alternating projections, for convex sets: to the nearest point, until the weights are in
-    every set up to `16 eps` of the dtype times the largest entry, which then counts as inside.
+    (the signs first); one interval for all entries with a sequence in order (the order first); bounds of single entries
+    with a norm ball, L1 ball or simplex. Otherwise Dykstra's alternating projections, for convex sets: to the nearest
+    point, until the weights are in every set up to `16 eps` of the dtype times the largest entry, which then counts as
+    inside.
 
     Raises:
         BadInput: a set that is not convex meets others in a way for which no formula is known; or the sets do not meet.
@@ -84,6 +86,11 @@ class Intersection(Constraint):
             return all(isinstance(c, Elementwise) and c.uniform for c in bounds)
         return isinstance(other, Simplex) and all(isinstance(c, NonNegative) for c in bounds)
 
+    @property
+    def _bounded(self) -> bool:
+        """Whether it is a ball or a simplex with bounds on its entries."""
+        return len(self._others) == 1 and self._bounds is not None and not self._known and takes_bounds(self._others[0])
+
     # What is true of all parts is true of what they share.
     @property
     def elementwise(self) -> bool:  # type: ignore[override]
@@ -102,7 +109,7 @@ class Intersection(Constraint):
 
     def bounds(self, shape: torch.Size, dtype: torch.dtype, device: torch.device) -> tuple[Bound, Bound]:
         """Those of an intersection of elementwise sets."""
-        assert self._bounds is not None and not self._others
+        assert self._bounds is not None
         return self._bounds.bounds(shape, dtype, device)
 
     def for_layer(self, module: nn.Module, name: str) -> Intersection:
@@ -118,15 +125,20 @@ class Intersection(Constraint):
         if self._known:
             if bounds is None:
                 return others[0].project(w, metric)
+            if isinstance(others[0], Simplex):
+                return others[0].project(w, metric)  # its members are non-negative anyway
             if isinstance(others[0], Increasing | Decreasing):
                 return bounds.project(others[0].project(w, metric))
             return others[0].project(bounds.project(w), metric)
+        if self._bounded and bounds is not None:
+            low, high = (_tensor(b, w.dtype, w.device) for b in bounds.bounds(w.shape, w.dtype, w.device))
+            return bounded(others[0], w, low, high, metric)  # type: ignore[arg-type]
         return self._dykstra(w, metric)
 
     def violation(self, w: Tensor) -> Tensor:
         """The worst of the parts, and 0 up to the stated residual where the projection is iterative."""
         worst = torch.stack([c.violation(w) for c in self.constraints]).max()
-        if self._known or w.numel() == 0:
+        if self._known or self._bounded or w.numel() == 0:
             return worst
         return torch.where(worst <= _residual(w), torch.zeros_like(worst), worst)
 
@@ -167,8 +179,8 @@ class Masked(Constraint):
 
     Args:
         constraint: the set.
-        mask: true where it holds, an array that broadcasts to the weight. A set of vectors takes any mask if entries can
-            be left out of it (norm balls, simplex); otherwise the mask must take vectors whole.
+        mask: true where it holds, an array that broadcasts to the weight. A set of vectors takes any mask if entries
+            can be left out of it (norm balls, simplex); otherwise the mask must take vectors whole.
 
     >>> Masked(isotone.NonNegative(), [True, False]).project(torch.tensor([-1.0, -1.0]))
     tensor([ 0., -1.])

@@ -35,20 +35,20 @@ def constrain(
 
     The weights are projected at once, and again at the end of every `step()` of every `torch.optim.Optimizer`, made
     before or after this call; nothing else has to be called. It survives `deepcopy`, `pickle`, `torch.save`,
-    `load_state_dict(assign=True)`, DDP and `fully_shard`; `state_dict` keys stay as they are. Hooks of one optimizer (its
-    own `register_step_post_hook`) run before the projection: take averages of the weights after `step()`, not in there.
+    `load_state_dict(assign=True)`, DDP and `fully_shard`; `state_dict` keys stay as they are. Hooks of one optimizer
+    (its own `register_step_post_hook`) run before the projection: take averages of the weights after `step()`.
 
     Args:
         model: any module.
-        pattern: a parameter's name as in `named_parameters()`, a glob over those names such as `"classify.*.weight"`, or
-            several of them.
+        pattern: a parameter's name as in `named_parameters()`, a glob over those names such as `"classify.*.weight"`,
+            or several of them.
         constraint: the set. Its `dim="inputs"` is read off each layer.
         exclude: names or globs to leave out of what matched.
         strict: whether `load_state_dict` refuses weights outside; otherwise it projects them and warns.
-        metric: `"optimizer"` projects sets of vectors (norm balls, simplex, sequences) in the diagonal metric of the step
-            that was just made (Adam, AdamW, NAdam, RAdam, Adagrad, RMSprop, Adamax), without which training settles at a
-            point that is not the best one inside. `"euclidean"` is the plain projection, as Keras does it. For sets of
-            single entries both are the same.
+        metric: `"optimizer"` projects sets of vectors (norm balls, simplex, sequences) in the metric of the step
+            just made (Adam, AdamW, NAdam, RAdam, Adagrad, RMSprop, Adamax), without which training settles at a point
+            that is not the best one inside. `"euclidean"` is the plain projection, as Keras does it. For sets of single
+            entries both are the same.
         clear_momentum: forget, at each step, the momentum of entries that it has just carried out of the set. For sets
             of single entries.
 
@@ -64,7 +64,7 @@ def constrain(
         If a glob also matched normalisation layers or embeddings beside other layers, or missed weights of the same
         modules by their names (`in_proj_weight`). Naming them, or `exclude`, says that it is meant.
 
-    Cost: one pass over the constrained weights at each step for single entries, a few for norms, some ten for simplexes.
+    Cost: at each step one pass over the constrained weights for single entries, a few for norms, ten for simplexes.
 
     >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
     >>> isotone.constrain(model, "*.weight", isotone.NonNegative())
@@ -286,7 +286,8 @@ def _after_loading(module: nn.Module, _: Any) -> None:
         for name, p, held in module.__dict__[KEY].parameters():
             if not p.is_meta and held.violation(p) != 0.0:  # NaN too
                 warnings.warn(
-                    f"The loaded {type(module).__name__}.{name} was outside {held.constraint!r} and has been projected.",
+                    f"The loaded {type(module).__name__}.{name} was outside {held.constraint!r} "
+                    "and has been projected.",
                     stacklevel=2,
                 )
                 held.project_(p)

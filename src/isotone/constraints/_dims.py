@@ -85,7 +85,8 @@ def inputs_of(module: nn.Module, name: str) -> tuple[int, ...]:
             return (-1,)
     raise BadInput(
         "dim='inputs'",
-        f"{name!r} of {type(module).__name__} has shape {tuple(parameter.shape)}, and which of it is summed is not known",
+        f"{name!r} of {type(module).__name__} has shape {tuple(parameter.shape)}, "
+        "and which of it is summed is not known",
         "say which dimensions make one vector, as dim=-1",
     )
 

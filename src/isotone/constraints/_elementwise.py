@@ -67,9 +67,9 @@ class Elementwise(Constraint):
         low, high = _tensors(self.bounds(raw.shape, raw.dtype, raw.device), raw)
         two, below, above = low.isfinite() & high.isfinite(), low.isfinite(), high.isfinite()
         # Finite stand-ins where a bound is missing: the gradient of the branch not taken must not be NaN.
-        l, h = torch.where(below, low, 0.0), torch.where(above, high, 0.0)
-        one = torch.where(below, l + F.softplus(raw), torch.where(above, h - F.softplus(-raw), raw))
-        smooth = torch.where(two, l + (h - l) * torch.sigmoid(raw), one)
+        foot, top = torch.where(below, low, 0.0), torch.where(above, high, 0.0)
+        one = torch.where(below, foot + F.softplus(raw), torch.where(above, top - F.softplus(-raw), raw))
+        smooth = torch.where(two, foot + (top - foot) * torch.sigmoid(raw), one)
         return torch.clamp(smooth, low, high)  # rounding may step over the wall
 
     def raw(self, w: Tensor) -> Tensor:

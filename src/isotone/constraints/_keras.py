@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,9 +29,9 @@ def from_keras(config: object, module: nn.Module | None = None, name: str | None
 
     Keras stores a weight in another order than torch: its `axis=0` of a Dense kernel is the last dimension of
     `nn.Linear.weight`, of a Conv2D kernel it is the rows of the filter, and of an Embedding the whole vocabulary. So a
-    constraint with an axis needs the layer. It is read as the Keras layer of the same kind, and the set means exactly
-    what it meant there; whether that was what was wanted (`axis=0`, Keras's default, is seldom right outside Dense) is not
-    judged.
+    constraint with an axis needs the layer. That is taken for the Keras layer of its kind, and the set means exactly
+    what it meant there. Whether that was what was wanted is not judged: `axis=0`, Keras's default, seldom is outside
+    Dense.
 
     Args:
         config: what `keras.constraints.serialize` or `layer.get_config()["kernel_constraint"]` gives, in Keras 3 or 2:
@@ -73,11 +74,11 @@ def _min_max(values: Config, dim: Dims) -> Constraint:
 
 # fmt: off
 _SETS: dict[str, tuple[Config, Callable[[Config, Dims], Constraint]]] = {
-    # Keras's     its arguments, with their defaults                              what it is here
-    "NonNeg":     ({},                                                            lambda _, __: NonNegative()),
-    "MaxNorm":    ({"max_value": 2, "axis": 0},                                   lambda v, dim: MaxNorm(v["max_value"], dim)),
-    "UnitNorm":   ({"axis": 0},                                                   lambda _, dim: UnitNorm(dim)),
-    "MinMaxNorm": ({"min_value": 0.0, "max_value": 1.0, "rate": 1.0, "axis": 0},  _min_max),
+    # Keras's     its arguments, with their defaults                           what it is here
+    "NonNeg":     ({},                                                         lambda _, __: NonNegative()),
+    "MaxNorm":    ({"max_value": 2, "axis": 0},                                lambda v, d: MaxNorm(v["max_value"], d)),
+    "UnitNorm":   ({"axis": 0},                                                lambda _, d: UnitNorm(d)),
+    "MinMaxNorm": ({"min_value": 0, "max_value": 1, "rate": 1.0, "axis": 0},   _min_max),
 }
 _NAMES = {  # Keras 3 and 2, and the oldest spelling
     "NonNeg": "NonNeg",         "non_neg": "NonNeg",          "nonneg": "NonNeg",
@@ -105,7 +106,7 @@ def _read(config: object) -> tuple[str, Mapping[str, Any]]:
                 "one with 'class_name' and 'config', as keras.constraints.serialize gives it, is right",
             )
         registered = config.get("registered_name") or config["class_name"]
-        where = config.get("module") or ("keras" if registered in _NAMES else registered)
+        where = config.get("module") or ("keras" if ">" not in str(registered) else registered)
         kind = _own(config["class_name"], str(where), str(registered))
         given = config.get("config") or {}
     elif isinstance(config, type) or hasattr(config, "get_config"):
@@ -161,8 +162,11 @@ def _arguments(kind: str, given: Mapping[str, Any]) -> Config:
         )
     values.update(given)
     for key, value in values.items():
-        if key != "axis" and (isinstance(value, bool) or not isinstance(value, int | float)):
+        if key == "axis":
+            continue
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise BadInput("from_keras", f"{kind}({key}={value!r}) came", "a number is right")
+        values[key] = int(value) if isinstance(value, numbers.Integral) else float(value)
     return values
 
 
@@ -170,9 +174,9 @@ def _axis(kind: str, axis: object) -> tuple[int, ...] | None:
     """Keras takes a number, several, or None: all. Its old JSON spells a tuple out."""
     if isinstance(axis, Mapping) and axis.get("class_name") == "__tuple__":
         axis = axis.get("items")
-    several = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
     if axis is None:
         return None
-    if not all(isinstance(each, int) and not isinstance(each, bool) for each in several):
+    several = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
+    if not several or not all(isinstance(each, numbers.Integral) and not isinstance(each, bool) for each in several):
         raise BadInput("from_keras", f"{kind}(axis={axis!r}) came", "whole numbers, or None for all axes, are right")
-    return several
+    return tuple(int(each) for each in several)

@@ -76,7 +76,7 @@ class Layout:
     torch: str
 
     def dim(self, axis: Axis) -> tuple[int, ...] | None:
-        """The torch dimensions that are reduced when Keras reduces `axis`; None if there are none such.
+        """The torch dimensions that are reduced where Keras reduces `axis`; None if no dimensions are just these.
 
         >>> Layout("Dense", "inputs units", "units inputs").dim((0,))
         (-1,)
@@ -110,20 +110,17 @@ def _layouts(module: nn.Module, name: str | None) -> list[Layout]:
         same = " ".join(f"axis{i}" for i in range(len(module.normalized_shape)))
         return [Layout("a normalisation", same, same)]
     bias = name is not None and "bias" in name
-    if isinstance(
-        module, nn.RNNBase | nn.RNNCellBase
-    ):  # gates lie in another order: no matter, as all or none are reduced
+    if isinstance(module, nn.RNNBase | nn.RNNCellBase):
+        # The gates of a GRU lie in another order: no matter, all of them are reduced or none. Keras has one bias where
+        # torch adds two, and no projection of the state.
         plain = not bias and not (name or "").startswith("weight_hr")
         return [Layout("LSTM, GRU or SimpleRNN", "inputs units", "units inputs")] if plain else []
     if isinstance(module, nn.MultiheadAttention):
-        # Keras holds query, key and value in a weight each, torch in one, or, if their inputs differ, in three.
-        rows = (
-            "heads*keys" if (name or "").endswith("_proj_weight") and name != "in_proj_weight" else "three*heads*keys"
-        )
-        together = rows.startswith("three") and module._qkv_same_embed_dim
-        rows = rows if together or bias else "heads*keys"
-        keras, torch = ("heads keys", rows) if bias else ("inputs heads keys", f"{rows} inputs")
-        return [Layout("MultiHeadAttention", keras, torch)]
+        # Keras holds query, key and value in a weight each; torch in one or, where their inputs differ, in three.
+        if bias:
+            return [Layout("MultiHeadAttention", "heads keys", "three*heads*keys")] if name == "in_proj_bias" else []
+        rows = "three*heads*keys" if module._qkv_same_embed_dim else "heads*keys"
+        return [Layout("MultiHeadAttention", "inputs heads keys", f"{rows} inputs")]
     if isinstance(module, (nn.Linear, *_CONVOLUTIONS, *_TRANSPOSED)) and bias:
         return [Layout(type(module).__name__, "units", "units")]
     if isinstance(module, NonDynamicallyQuantizableLinear):  # the projection at the end of a MultiheadAttention

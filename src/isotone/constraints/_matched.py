@@ -72,7 +72,7 @@ def say_what_a_glob_missed(
     missed = [name for name in missed if not any(fnmatch.fnmatchcase(name, each) for each in without)]
     if missed:
         warnings.warn(
-            f"{pattern!r} does not match all that are weights. {listed(missed, 'name')} Add '*weight*' to reach them, or "
-            "leave them out with exclude=.",
+            f"{pattern!r} does not match all that are weights. {listed(missed, 'name')} Add '*weight*' to reach them, "
+            "or leave them out with exclude=.",
             stacklevel=3,
         )

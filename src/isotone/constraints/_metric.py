@@ -104,7 +104,7 @@ def misfit(optimizer: Optimizer, *, elementwise: bool) -> bool:
 
 
 def directed_out(optimizer: Optimizer, p: Tensor, moved: Tensor) -> None:
-    """Forget the momentum of entries that it has carried out of the set. `moved`: where they were less where they are."""
+    """Forget the momentum of entries that it has carried out of the set by `moved`, from the wall outwards."""
     for key in ("exp_avg", "momentum_buffer"):
         momentum = _inner(optimizer).state.get(p, {}).get(key)
         if momentum is not None and momentum.shape == p.shape:

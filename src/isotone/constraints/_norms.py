@@ -229,8 +229,8 @@ class Length:
 def scaled(w: Tensor, factor: Tensor, which: Tensor, dims: tuple[int, ...], *, up: bool | None = None) -> Tensor:
     """Vectors times `factor` (exactly 1 outside `which`), the stored length not above (up=False) or below (True) it.
 
-    The factor is given 3 roundings of room: its own cast and two products, each at most eps / 2 relative. A narrow type,
-    where that would be much, is multiplied in float32 and each entry rounded toward zero, or away from it.
+    The factor is given 3 roundings of room: its own cast and two products, each at most eps / 2 relative. A narrow
+    type, where that would be much, is multiplied in float32 and each entry rounded toward zero, or away from it.
     """
     if w.dtype in NARROW:
         exact = w.float() * factor.float()

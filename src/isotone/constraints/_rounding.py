@@ -38,7 +38,7 @@ def toward_zero(exact: Tensor, dtype: torch.dtype, *, away: bool = False) -> Ten
 def settled(flags: Tensor) -> bool:
     """Whether all flags are known to be set.
 
-    To ask a GPU is to wait for it, and cannot be recorded in a CUDA graph: there nothing is known, and the work is done.
+    To ask a GPU is to wait for it, and no CUDA graph can record it: there nothing is known, and the work is done.
     """
     if flags.is_meta or flags.is_cuda:
         return False

@@ -4,7 +4,8 @@
 - vectors: if the weight is cut through them it is first dealt out along another dimension, so that each vector is whole
   in one process, and dealt back; where there is no other dimension, every process gets all of it;
   (on CPUs always: gloo has no exchange of parts);
-- every process does the same number of exchanges, whatever its part holds: an empty part must not keep the others waiting.
+- every process does the same number of exchanges, whatever its part holds: an empty part must not keep the
+  others waiting.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def violation_sharded(p: Any, constraint: Constraint) -> Tensor:
 
 
 def _whole_vectors(p: Any, constraint: Constraint, metric: Any) -> Any:
-    from torch.distributed.tensor import DTensor, Replicate, Shard
+    from torch.distributed.tensor import DTensor, Replicate, Shard  # noqa: PLC0415 (it is heavy)
 
     together = constraint.together(p.ndim)
     free = [] if together is None else [d for d in range(p.ndim) if d - p.ndim not in together]
@@ -63,16 +64,14 @@ def _whole_vectors(p: Any, constraint: Constraint, metric: Any) -> Any:
 
 
 def _part_of(bound: float | Tensor, p: Any) -> float | Tensor:
-    """The part of a bound that belongs to this process's entries."""
+    """The part of a bound that belongs to this process's entries; every process cuts its own, nothing is exchanged."""
     if not isinstance(bound, Tensor) or bound.ndim == 0:
         return bound
-    from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+    from torch.distributed.tensor import distribute_tensor  # noqa: PLC0415
 
-    shape, offset = compute_local_shape_and_global_offset(p.shape, p.device_mesh, p.placements)
-    full = bound.expand(p.shape)
-    for dim, (length, start) in enumerate(zip(shape, offset, strict=True)):
-        full = full.narrow(dim, min(start, full.shape[dim]), length)
-    return full
+    whole = bound.expand(p.shape).contiguous()
+    part: Tensor = distribute_tensor(whole, p.device_mesh, p.placements, src_data_rank=None).to_local()
+    return part
 
 
 def behind(own: dict[str, Any], name: str) -> Any:
@@ -82,16 +81,18 @@ def behind(own: dict[str, Any], name: str) -> Any:
     module to the shard: torch's own table of states does.
     """
     module = sys.modules.get("torch.distributed._composable_state")
-    for ref in list(getattr(module, "_module_state_mapping", {}).values()):
-        for group in getattr(ref(), "_fsdp_param_groups", ()):
-            for shard in group.fsdp_params:
-                info = shard._module_info
-                places = (
-                    (info.module, info.param_name),
-                    *zip(info.shared_modules, info.shared_param_names, strict=True),
-                )
-                if any(place._parameters is own and leaf == name for place, leaf in places):
-                    return shard.sharded_param
+    try:
+        for ref in list(getattr(module, "_module_state_mapping", {}).values()):
+            for group in getattr(ref(), "_fsdp_param_groups", ()):
+                for shard in group.fsdp_params:
+                    info = shard._module_info
+                    others = zip(info.shared_modules, info.shared_param_names, strict=True)
+                    if any(
+                        m._parameters is own and leaf == name for m, leaf in ((info.module, info.param_name), *others)
+                    ):
+                        return shard.sharded_param
+    except AttributeError:  # another torch, with other names: what was stepped before is remembered all the same
+        return None
     return None
 
 

@@ -164,7 +164,7 @@ def _inverse(metric: Tensor) -> Tensor:
 
 
 def _left(v: Tensor, a: Tensor) -> Tensor:
-    """A point left of the root: no entry exceeds the sum 1, and the sum of all entries is at most that of the positive."""
+    """A point left of the root: no entry exceeds the sum 1, and all sum to at most what the positive ones do."""
     each = ((v - 1) / a).amax(1, keepdim=True)
     every = (v.sum(1, keepdim=True) - 1) / (a.expand_as(v).sum(1, keepdim=True))
     return torch.maximum(each, torch.where(every.isfinite(), every, each))

@@ -2,8 +2,8 @@
 
 - never frozen weights, never those of another optimizer, a tied weight once;
 - sets of vectors in the metric of the optimizer's own step;
-- what is declared and cannot be enforced is said aloud, once: a tensor that no optimizer steps, a parameter that is gone,
-  an optimizer whose metric is not known.
+- what is declared and cannot be enforced is said aloud, once: a tensor that no optimizer steps, a parameter that is
+  gone, an optimizer whose metric is not known.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from ._sharded import behind, is_sharded, swallowed
 
 STEPS_BEFORE_WARNING = 10
 
-_told: weakref.WeakSet[Optimizer] = weakref.WeakSet()
+_told: weakref.WeakSet[Optimizer] = weakref.WeakSet()  # of a metric that is not known
+_told_of_eval: weakref.WeakSet[Optimizer] = weakref.WeakSet()
 
 
 def after_step(optimizer: Optimizer, *_: Any) -> None:
@@ -49,6 +50,8 @@ def after_step(optimizer: Optimizer, *_: Any) -> None:
         # From its end: what was stepped last is still in the cache.
         for key in [key for key in reversed(groups) if key in found]:
             _put_back(optimizer, *groups[key], found[key])
+    if found and callable(getattr(optimizer, "eval", None)) and callable(getattr(optimizer, "train", None)):
+        _say_it_moves_elsewhere(optimizer)
 
 
 def _put_back(optimizer: Optimizer, p: Any, group: dict[str, Any], places: list[tuple[Binding, str, Held]]) -> None:
@@ -104,9 +107,22 @@ def _say_misfit(optimizer: Optimizer, name: str, held: Held) -> None:
         return
     _told.add(optimizer)
     warnings.warn(
-        f"{name} stays inside {held.constraint!r} under {type(optimizer).__name__}, but the nearest point in the metric "
-        "of that optimizer's steps is not known to isotone: training may settle at a point that is not the best one "
-        "inside. Use one such as SGD or AdamW, or isotone.parametrize; metric='euclidean' says that this is meant.",
+        f"{name} stays inside {held.constraint!r} under {type(optimizer).__name__}, but the nearest point in the "
+        "metric of that optimizer's steps is not known to isotone: training may settle at a point that is not the best "
+        "one inside. Use one such as SGD or AdamW, or isotone.parametrize; metric='euclidean' says that this is meant.",
+        stacklevel=2,
+    )
+
+
+def _say_it_moves_elsewhere(optimizer: Optimizer) -> None:
+    """Schedule-free optimizers (Defazio et al. 2024, arXiv 2405.15682) put averages in place of the weights."""
+    if optimizer in _told_of_eval:
+        return
+    _told_of_eval.add(optimizer)
+    warnings.warn(
+        f"{type(optimizer).__name__} also moves weights in its eval() and train(), where no hook can follow, and to "
+        "averages that know nothing of the constraint. Prefer isotone.parametrize, or call isotone.project_(model) "
+        "after eval().",
         stacklevel=2,
     )
 

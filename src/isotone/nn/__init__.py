@@ -8,6 +8,7 @@ from ._dense import MonotoneLinear as MonotoneLinear
 from ._dense import MonotoneMLP as MonotoneMLP
 from ._dense import Saturating as Saturating
 from ._ensemble import MonotoneEnsemble as MonotoneEnsemble
+from ._initialize import initialize_ as initialize_
 from ._names import Bag as Bag
 from ._names import NameMax as NameMax
 from ._names import NameSum as NameSum

@@ -1,0 +1,95 @@
+"""Balls and simplexes whose entries are bounded too: the nearest point is one number per vector away.
+
+In the squares weighted by d, the nearest point to y is, entry by entry, a clamp of what it would be without bounds,
+
+    x(m) = clamp(d y / (d + m), low, high)                   |x| <= radius
+    x(m) = clamp(sign(y) max(|y| - m / d, 0), low, high)     sum |x| <= radius
+    x(m) = clamp(max(y - m / d, 0), low, high)               sum x = total
+
+since the Lagrangian splits into entries. The size of x(m) falls in m, and bisection finds the right m.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from ._dims import as_rows, by_chunks, from_rows
+from ._norms import MaxNorm
+from ._rounding import slack, toward_zero, wide
+from ._simplex import L1Ball, Simplex
+
+_DOUBLINGS, _HALVINGS = 200, 110  # from 1 to beyond the range of float32, and down to neighbours in float64
+
+
+def takes_bounds(constraint: object) -> bool:
+    """Whether `bounded` knows the set."""
+    return isinstance(constraint, MaxNorm | L1Ball | Simplex)
+
+
+def bounded(
+    constraint: MaxNorm | L1Ball | Simplex, w: Tensor, low: Tensor, high: Tensor, metric: Tensor | None
+) -> Tensor:
+    """The nearest member of `constraint` with entries in [low, high], if there is one."""
+    dims = constraint.dims(w.ndim)
+    d = torch.ones_like(w) if metric is None else metric
+    parts = [as_rows(x.expand(w.shape), dims) for x in (w, d, low, high)]
+    stacked = torch.cat([x.to(wide(w)) for x in parts], 1)  # (vectors, 4 x entries): cut into chunks together
+    exact = by_chunks(stacked, None, lambda rows, _: _rows(constraint, rows, w.dtype))
+    rows = parts[0]
+    if isinstance(constraint, Simplex):
+        target, size = constraint.total, rows.clamp(min=0).sum(1, keepdim=True, dtype=wide(w))
+        fits = (size - target).abs() <= slack(w.dtype, rows.shape[1]) * target
+        stored = exact.to(w.dtype)
+    else:
+        fits = (constraint.project(from_rows(rows, w, dims)) == w).reshape(w.shape)
+        fits = as_rows(fits, dims).all(1, keepdim=True)
+        stored = toward_zero(exact, w.dtype)
+    inside = fits & ((rows >= parts[2]) & (rows <= parts[3])).all(1, keepdim=True)
+    return from_rows(torch.where(inside, rows, stored) + 0.0, w, dims)
+
+
+def _rows(constraint: MaxNorm | L1Ball | Simplex, stacked: Tensor, dtype: torch.dtype) -> Tensor:
+    y, d, low, high = stacked.chunk(4, 1)
+    d = d / d.amax(1, keepdim=True)
+    at: Callable[[Tensor], Tensor]
+    match constraint:
+        case MaxNorm(max=target):
+            at, size = lambda m: torch.clamp(d * y / (d + m), low, high), torch.linalg.vector_norm
+        case L1Ball(radius=target):
+            at = lambda m: torch.clamp(torch.copysign(F.relu(y.abs() - m / d), y), low, high)  # noqa: E731
+            size = lambda x, dim, keepdim: x.abs().sum(dim, keepdim=keepdim)  # noqa: E731
+        case Simplex(total=target):
+            at = lambda m: torch.clamp(F.relu(y - m / d), low, high)  # noqa: E731
+            size = torch.sum
+    if not isinstance(constraint, Simplex) and dtype is torch.float64:
+        target = target * (1 - slack(dtype, y.shape[1]))  # the stored length is summed up again
+    # left: too large, or no further to go; right: small enough.
+    left, right = torch.zeros_like(y[:, :1]), torch.ones_like(y[:, :1])
+    if isinstance(constraint, Simplex):
+        left = left - 1
+        for _ in range(_DOUBLINGS):
+            small = size(at(left), dim=1, keepdim=True) < target
+            if not bool(small.any()):
+                break
+            left = torch.where(small, 2 * left, left)
+    for _ in range(_DOUBLINGS):
+        large = size(at(right), dim=1, keepdim=True) > target
+        if not bool(large.any()):
+            break
+        right = torch.where(large, 2 * right, right)
+    right = torch.where(size(at(left), dim=1, keepdim=True) <= target, left, right)
+    for _ in range(_HALVINGS):
+        middle = (left + right) / 2
+        small = size(at(middle), dim=1, keepdim=True) <= target
+        left, right = torch.where(small, left, middle), torch.where(small, middle, right)
+    x = at(right)
+    if isinstance(constraint, Simplex):
+        # Where entries are much larger than their sum, neighbouring m are far apart in x: the member lies between them.
+        more = at(left)
+        gap, missing = (more - x).sum(1, keepdim=True), target - x.sum(1, keepdim=True)
+        x = x + (more - x) * torch.where(gap > 0, missing / gap, 0.0).clamp(0, 1)
+    return x
