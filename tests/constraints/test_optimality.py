@@ -41,6 +41,7 @@ class Problem(NamedTuple):
 
     loss: Callable[[Tensor], Tensor]
     slope: Callable[[Tensor], Tensor]
+    bend: float  # its largest curvature, compared with that of least squares
     told: Callable[[cp.Variable], cp.Expression]
 
 
@@ -57,17 +58,19 @@ def least_squares() -> Problem:
     return Problem(
         lambda w: 0.5 * (x @ w - y).square().mean(),
         lambda w: hessian @ w - lean,
+        1.0,
         lambda w: 0.5 * cp.sum_squares(x.numpy() @ w - y.numpy()) / ROWS,
     )
 
 
 def logistic() -> Problem:
     x, y = data(4)
-    y = y + 2 * torch.randn(ROWS, dtype=torch.float64)  # or the rows could be separated, with the optimum at infinity
+    y = y + 6 * torch.randn(ROWS, dtype=torch.float64)  # or the rows could be separated, with the optimum at infinity
     x = x * y.sign()[:, None]  # the label is part of the input: a row is right where its score is positive
     return Problem(
         lambda w: F.softplus(-(x @ w)).mean(),
         lambda w: -(x.T @ torch.sigmoid(-(x @ w))) / ROWS,
+        0.25,
         lambda w: cp.sum(cp.logistic(-(x.numpy() @ w))) / ROWS,
     )
 
@@ -120,6 +123,8 @@ def trained(
     constrain(layer, "weight", constraint, **how)
     optimizer = make(layer.parameters(), **settings)
     lr, gap, small = settings["lr"], float("inf"), 0
+    if make is torch.optim.SGD:
+        lr /= problem.bend
     for step in range(most):
         optimizer.param_groups[0]["lr"] = lr / (1 + step / 200)
         layer.weight.grad = problem.slope(layer.weight.detach()[0])[None]

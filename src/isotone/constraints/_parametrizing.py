@@ -42,8 +42,9 @@ def parametrize(
 
     For optimizers that have no metric to project in (LBFGS, Muon), and for gradients that need smooth weights. The
     price: `softplus`, `sigmoid` and `softmax` never reach their walls, so no weight becomes exactly 0; weight decay
-    acts on the raw tensor (softplus weights decay to ln 2 = 0.69, not to 0); state-dict keys change; the map is computed
-    at every use. Under Adam or SGD `constrain` is the better choice. Values are kept: they are projected, then inverted.
+    acts on the raw tensor (softplus weights decay to ln 2 = 0.69, not to 0); state-dict keys change; the map is
+    computed at every use. Under Adam or SGD `constrain` is the better choice. Values are kept: they are projected,
+    then inverted.
 
     Args:
         model, pattern, constraint, exclude: as in `constrain`.
