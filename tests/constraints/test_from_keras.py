@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -67,6 +69,11 @@ def test_a_saved_form_is_read(config, right, why):
 def test_non_neg_and_all_axes_need_no_layer():
     assert from_keras("non_neg") == NonNegative()
     assert from_keras(saved("UnitNorm", axis=None)) == UnitNorm(dim=None)
+
+
+def test_keras_is_never_imported():
+    code = "import sys, isotone; isotone.from_keras('non_neg'); print('keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 ATTENTION = nn.MultiheadAttention(8, 2)
@@ -144,6 +151,7 @@ PARAMETERS = [
     (nn.LSTM(4, 3),                                 "bias_ih_l0",      0,       "Keras has no like",       "one, not two"),
     (nn.LSTM(4, 3, proj_size=2),                    "weight_hr_l0",    0,       "Keras has no like",       "torch's own"),
     (nn.GRUCell(4, 3),                              "weight_ih",       0,       -1,                        "a cell"),
+    (nn.Conv3d(4, 8, 2, groups=4),                  "weight",          [0, 1, 2, 3], (-4, -3, -2, -1),     "no Depthwise in 3-D"),
     (nn.BatchNorm2d(3),                             "weight",          0,       -1,                        "gamma"),
     (nn.GroupNorm(1, 3),                            "bias",            0,       -1,                        "beta"),
     (nn.LayerNorm((3, 4)),                          "bias",            [0, 1],  (-2, -1),                  "as in Keras"),

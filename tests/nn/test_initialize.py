@@ -340,7 +340,7 @@ def test_a_spread_moves_the_units_of_a_layer_apart_and_not_the_layer(rows):
     model, x = held(MonotoneMLP(32, (64, 64))), torch.randn(400, 32)
     initialize_(model, x if rows else None, spread=1.0, generator=torch.Generator().manual_seed(0))
     first = model.layers[0](x).mean(0)
-    assert abs(float(first.mean())) < 0.05
+    assert abs(float(first.mean())) < 0.15
     assert 0.4 < float(first.std()) < 0.75  # a uniform on [-1, 1] has 0.58
     if rows:
         assert float(first.abs().max()) < 1.2

@@ -77,8 +77,8 @@ def initialize_(
             manner of Mishkin and Matas 2016 (arXiv 1511.06422): right for every architecture and every kind of input.
         before: without `inputs`, and where the forward cannot be followed: for a layer what its inputs have come
             through, `"data"`, the name of an activation, a module or a function.
-        spread: the units of a layer get means drawn from [-spread, spread] around 0, where a layer has several: units that
-            bend at different places. 1 learns faster, and in deep networks better (`benchmarks/initialisation.py`).
+        spread: the units of a layer get means drawn from [-spread, spread]: units that bend at different places. 1 learns
+            faster, and in deep networks better (`benchmarks/initialisation.py`).
         generator: for the draws.
 
     Returns:
@@ -258,14 +258,8 @@ def _set_on(target: _Target, x: Tensor, draws: _Draws) -> None:
     share = CORRELATION * signs.abs().sum(1).double() / n
     size = (share / together.clamp(min=1e-6 * own)).sqrt()
     std = math.sqrt(1 / (n * own))
-    none = torch.zeros_like(size)
-    fill_(
-        weight,
-        target.constraint,
-        Plan(size[:, None], math.sqrt(1 - CORRELATION) * std, std, none),
-        signs,
-        draws.generator,
-    )
+    planned = Plan(size[:, None], math.sqrt(1 - CORRELATION) * std, std, torch.zeros_like(size))
+    fill_(weight, target.constraint, planned, signs, draws.generator)
     found = response(weight).std(1, correction=0).view(-1, *[1] * (weight.ndim - 1))
     scaled = torch.where(found > 0, weight / found, weight).to(weight.dtype)
     weight.copy_(target.constraint.project(scaled))
