@@ -153,3 +153,13 @@ def test_the_euclidean_projection_can_be_asked_for(constraint):
             optimizer.step()
         ends.append(net.weight.detach().clone())
     assert float((ends[0] - ends[1]).abs().max()) > 0.05
+
+
+@pytest.mark.parametrize("tiny", [0.0, 1e-300, 1e-40, 1e-20, 1e-8])
+@pytest.mark.parametrize("constraint", [MaxNorm(1.0, dim=-1), UnitNorm(dim=-1), Simplex(dim=-1), L1Ball(1.0, dim=-1)])
+def test_tiny_entries_where_the_metric_is_smallest_do_no_harm(constraint, tiny):
+    w = torch.tensor([[tiny, 0.8, 0.9]], dtype=torch.float64)
+    x = constraint.project(w, torch.tensor([[0.1, 1.0, 1.0]], dtype=torch.float64))
+    assert float(constraint.violation(x)) == 0.0
+    assert float(x[0, 0]) <= 10 * tiny
+    assert float(x[0, 2]) > float(x[0, 1]) > 0.3

@@ -269,18 +269,21 @@ def _onto(rows: Tensor, metric: Tensor | None, radius: float) -> Tensor:
     unit = torch.where(unit > 0, unit, 1.0)
     y, r, d = y / unit, radius / unit, d / d.amax(1, keepdim=True)
     there = y != 0
+    # Counted from the smallest metric, so that d + m = gap + s does not cancel: gap is exactly 0 there.
+    low = torch.where(there, d, torch.inf).amin(1, keepdim=True)
+    gap = torch.where(there, d - low, 1.0)
     # At the left end one coordinate alone has length r, so x(m) is at least as long: left of the root.
-    m = ((d * y.abs()) / r - d).amax(1, keepdim=True)
+    s = torch.where(there, (d * y.abs()) / r - gap, 0.0).amax(1, keepdim=True).clamp(min=torch.finfo(y.dtype).tiny)
     for _ in range(_NEWTON):
-        x = torch.where(there, d * y / (d + m), 0.0)
+        x = torch.where(there, d * y / (gap + s), 0.0)
         squares = x.square()
         length = squares.sum(1, keepdim=True).sqrt()
-        slope = torch.where(there, squares / (d + m), 0.0).sum(1, keepdim=True)
+        slope = torch.where(there, squares / (gap + s), 0.0).sum(1, keepdim=True)
         step = ((length / r - 1) * length.square() / slope).nan_to_num(0.0, posinf=0.0).clamp(min=0)
-        m = m + step
-        if settled(step <= 1e-12 * m.abs()):
+        s = s + step
+        if settled(step <= 1e-12 * s):
             break
-    return (torch.where(there, d * y / (d + m), y) * unit).to(rows.dtype)
+    return (torch.where(there, d * y / (gap + s), y) * unit).to(rows.dtype)
 
 
 def _with_direction(w: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Length]:

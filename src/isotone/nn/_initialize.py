@@ -65,9 +65,9 @@ def initialize_(
 
     An ordinary initialisation, projected, moves the outputs of each layer the same way: of `nn.Linear(512, 512)` on
     inputs in [0, 1] from 0 to about 3. Here weights that agree in sign are log-normal (many small, some large, none at
-    the wall, as in the paper), those without a sign normal; then they are projected. A part of the variance, one half,
-    is common to the units of a layer, the rest is each unit's own. Sets that fix sizes (norms, bounds, simplex)
-    leave less freedom: there the mean is right and the variance what the set allows.
+    the wall, as in the paper), those without a sign normal; then they are projected. Sets that fix sizes (norms, bounds,
+    simplex) leave less freedom: there the mean is right and the variance what the set allows. No start keeps the units
+    of deep layers of one sign different (`_signals.py`).
 
     Args:
         model: with weights declared by `constrain`; of those, the `weight` of linear layers and convolutions is set,
@@ -77,8 +77,8 @@ def initialize_(
             manner of Mishkin and Matas 2016 (arXiv 1511.06422): right for every architecture and every kind of input.
         before: without `inputs`, and where the forward cannot be followed: for a layer what its inputs have come
             through, `"data"`, the name of an activation, a module or a function.
-        spread: the units of a layer get means drawn from [-spread, spread]: units that bend at different places. 1 learns
-            faster, and in deep networks better (`benchmarks/initialisation.py`).
+        spread: the units of a layer get means drawn from [-spread, spread]: units that bend at different places. With
+            `inputs`, 1 learns faster in deep networks, and better (`benchmarks/initialisation.py`).
         generator: for the draws.
 
     Returns:
