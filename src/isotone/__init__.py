@@ -26,6 +26,7 @@ from .constraints import project_ as project_
 from .constraints import remove_constraint as remove_constraint
 from .constraints import suspended as suspended
 from .constraints import violations as violations
+from .nn import initialize_ as initialize_
 from .suggesting import Suggestion as Suggestion
 from .suggesting import suggest as suggest
 from .threat import Threat as Threat

@@ -20,6 +20,7 @@ from isotone.nn import (
     NameSum,
     Ramps,
     Saturating,
+    initialize_,
     quantile_knots,
 )
 
@@ -95,7 +96,7 @@ TWINS = {
 }
 
 # What is public and no model of the table, with the reason; and what the table wraps.
-NO_MODELS = {Bag: "the form in which names come", quantile_knots: "makes knots"}
+NO_MODELS = {Bag: "the form in which names come", quantile_knots: "makes knots", initialize_: "sets weights"}
 
 
 class OnNumbers(nn.Module):

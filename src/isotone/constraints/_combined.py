@@ -31,8 +31,8 @@ class Intersection(Constraint):
     Exact where a formula is known: bounds of single entries with each other; signs with a norm ball, sphere or L1 ball
     (the signs first); one interval for all entries with a sequence in order (the order first); bounds of single entries
     with a norm ball, L1 ball or simplex. Otherwise Dykstra's alternating projections, for convex sets: to the nearest
-    point, until the weights are in every set up to 4 eps of the dtype (in float64, 1e-13) times the largest entry, which
-    then counts as inside.
+    point, until the weights are in every set up to 4 eps of the dtype (in float64, 1e-13) times the largest entry; that
+    counts as inside.
 
     Raises:
         BadInput: a set that is not convex meets others in a way for which no formula is known; or the sets do not meet.

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..constraints import constrain
+from ..constraints import constrain, constraints_of
 from ..constraints._elementwise import by_direction
 from ..directions import Directions, as_directions
+from ._initialize import initialize_
 
 
 class MonotoneLinear(nn.Linear):
@@ -86,6 +87,8 @@ class MonotoneMLP(nn.Module):
         super().__init__()
         first = MonotoneLinear(in_features, hidden[0] if hidden else out_features, directions)
         self.layers = nn.Sequential(first, *trunk((*hidden, out_features)) if hidden else ())
+        if constraints_of(self):  # with signs that agree an ordinary start loses the signal within a few layers
+            initialize_(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """The logits."""

@@ -65,9 +65,9 @@ def initialize_(
 
     An ordinary initialisation, projected, moves the outputs of each layer the same way: of `nn.Linear(512, 512)` on
     inputs in [0, 1] from 0 to about 3. Here weights that agree in sign are log-normal (many small, some large, none at
-    the wall, as in the paper), those without a sign normal; then they are projected. Sets that fix sizes (norms, bounds,
-    simplex) leave less freedom: there the mean is right and the variance what the set allows. No start keeps the units
-    of deep layers of one sign different (`_signals.py`).
+    the wall, as in the paper), those without a sign normal; then they are projected. Sets that fix sizes (norms,
+    bounds, simplex) leave less freedom: there the mean is right and the variance what the set allows. No start keeps
+    the units of deep layers of one sign different (`_signals.py`).
 
     Args:
         model: with weights declared by `constrain`; of those, the `weight` of linear layers and convolutions is set,
