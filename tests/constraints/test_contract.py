@@ -198,24 +198,6 @@ def test_inward_is_the_nearest_number_on_the_inner_side(bound, dtype):
         assert stored == bound or ((outer < bound) if up else (outer > bound))
 
 
-# Keras's own arrays: keras/src/constraints/constraints_test.py, and the optimizer's test (constraints.md 2.5).
-def keras_example() -> Tensor:
-    example = np.random.RandomState(3537).random_sample((100, 100)) * 100.0 - 50.0
-    example[0, 0] = 0.0
-    return torch.from_numpy(example)
-
-
-def test_keras_example_is_non_negative():
-    projected = NonNegative().project(keras_example())
-    assert bool((projected.min(dim=1).values == 0).all())
-    assert torch.equal(projected, keras_example().clamp(min=0))
-
-
-@pytest.mark.parametrize(("fill", "right"), [(-3.0, 0.0), (3.0, 3.0), (0.0, 0.0)])
-def test_keras_fills(fill, right):
-    assert torch.equal(NonNegative().project(torch.full((5, 5), fill)), torch.full((5, 5), right))
-
-
 # keras 2: w * (w >= 0) is NaN for -inf; keras 3: maximum(-0.0, 0) keeps -0.0.
 def test_keras_slips_are_not_ours():
     w = NonNegative().project(torch.tensor([-INF, -0.0]))

@@ -17,7 +17,7 @@ import pytest
 import scipy.optimize
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
 import isotone
 from isotone import constrain
@@ -116,13 +116,14 @@ def best(problem: str, which: str | None) -> float:
 def trained(
     problem: Problem,
     constraint: Constraint,
-    make: Any,
-    settings: dict[str, Any],
+    method: tuple[Any, dict[str, Any]],
     least: float,
+    *,
     most: int = 4000,
     **how: Any,
 ) -> tuple[float, int]:
     """The relative gap and the steps: until it is small and stays small for 100 more, or `most`."""
+    make, settings = method
     layer = nn.Linear(FEATURES, 1, bias=False, dtype=torch.float64)
     with torch.no_grad():
         layer.weight.fill_(0.1)
@@ -160,7 +161,7 @@ def fast(problem: str, which: str, method: str) -> bool:
 def test_the_constrained_optimum_is_reached(problem, which, method):
     least = best(problem, which)
     assert best(problem, None) < 0.98 * least, "the constraint matters"
-    gap, steps = trained(PROBLEMS[problem], SETS[which][0], *METHODS[method], least)
+    gap, steps = trained(PROBLEMS[problem], SETS[which][0], METHODS[method], least)
     assert abs(gap) <= GAP, f"{gap:.1e} after {steps} steps"
 
 
@@ -168,45 +169,50 @@ def test_the_constrained_optimum_is_reached(problem, which, method):
 def test_the_plain_projection_after_adam_settles_elsewhere(which):
     """The test of this test, and the reason for `metric="optimizer"`: gaps of 40 % to 600 %."""
     least = best("least squares", which)
-    gap, _ = trained(PROBLEMS["least squares"], SETS[which][0], *METHODS["Adam"], least, most=600, metric="euclidean")
+    gap, _ = trained(PROBLEMS["least squares"], SETS[which][0], METHODS["Adam"], least, most=600, metric="euclidean")
     assert gap > 0.2
 
 
-# constraints.md section 5, with torch 2.13.0 and scipy 1.17.1: the table, its recipes shortened to what is enough.
+# constraints.md section 5 (torch 2.13.0): where the plain projection ends, where it should, with the page's recipes.
+class Stuck(NamedTuple):
+    constraint: Constraint
+    target: tuple[float, ...]
+    start: tuple[float, ...]
+    make: Any
+    plainly: tuple[float, ...]
+    right: tuple[float, ...]
+    why: str
+
+
+THIRD, RIGHT = (1 / 3, 1 / 3, 1 / 3), (3 / 10**0.5, 1 / 10**0.5)
 # fmt: off
 STUCK = [
-    # set             pulled to        start                 make                 plainly ends at      the right point                why
-    (Simplex(),       (3.0, 2.0, 1.0), (1 / 3, 1 / 3, 1 / 3), torch.optim.Adam,   (1 / 3, 1 / 3, 1 / 3), (1.0, 0.0, 0.0),               "never moves"),
-    (Simplex(),       (3.0, 2.0, 1.0), (1 / 3, 1 / 3, 1 / 3), torch.optim.RMSprop, (1 / 3, 1 / 3, 1 / 3), (1.0, 0.0, 0.0),              "never moves"),
-    (MaxNorm(1.0),    (3.0, 1.0),      (0.1, 0.1),           torch.optim.Adam,    (0.714, 0.700),      (3 / 10**0.5, 1 / 10**0.5),      "both entries step alike"),
-    (MaxNorm(1.0),    (3.0, 1.0),      (0.1, 0.1),           torch.optim.RMSprop, (0.707, 0.707),      (3 / 10**0.5, 1 / 10**0.5),      "both entries step alike"),
+    # set               pulled to        start       make                 plainly at      right            why
+    Stuck(Simplex(),    (3.0, 2.0, 1.0), THIRD,      torch.optim.Adam,    THIRD,          (1.0, 0.0, 0.0), "all entries step alike, so it never moves"),
+    Stuck(Simplex(),    (3.0, 2.0, 1.0), THIRD,      torch.optim.RMSprop, THIRD,          (1.0, 0.0, 0.0), "all entries step alike, so it never moves"),
+    Stuck(MaxNorm(1.0), (3.0, 1.0),      (0.1, 0.1), torch.optim.Adam,    (0.714, 0.700), RIGHT,           "13.7 % above in the regression below"),
+    Stuck(MaxNorm(1.0), (3.0, 1.0),      (0.1, 0.1), torch.optim.RMSprop, (0.707, 0.707), RIGHT,           "both entries step alike"),
 ]
 # fmt: on
 
 
-@pytest.mark.parametrize(
-    ("constraint", "target", "start", "make", "plainly", "right", "why"),
-    STUCK,
-    ids=[f"{make.__name__} in {c!r}" for c, _, _, make, *_ in STUCK],
-)
-def test_what_the_plain_projection_gets_wrong(constraint, target, start, make, plainly, right, why):
-    for metric, end, within in (("euclidean", plainly, 0.02), ("optimizer", right, 1e-3)):
-        w = pulled(constraint, target, start, make, metric)
-        assert torch.allclose(w, w.new_tensor(end), rtol=0, atol=within), why
+@pytest.mark.parametrize("stuck", STUCK, ids=[f"{row.make.__name__} in {row.constraint!r}" for row in STUCK])
+def test_what_the_plain_projection_gets_wrong(stuck):
+    for metric, end, within in (("euclidean", stuck.plainly, 5e-3), ("optimizer", stuck.right, 5e-3)):
+        w = pulled(stuck, metric)
+        assert torch.allclose(w, w.new_tensor(end), rtol=0, atol=within), f"{metric}: {w.tolist()}; {stuck.why}"
 
 
-def pulled(
-    constraint: Constraint, target: tuple[float, ...], start: tuple[float, ...], make: Any, metric: Any
-) -> Tensor:
+def pulled(stuck: Stuck, metric: Any) -> Tensor:
     """By half the squared distance."""
-    layer = nn.Linear(len(target), 1, bias=False, dtype=torch.float64)
+    layer = nn.Linear(len(stuck.target), 1, bias=False, dtype=torch.float64)
     with torch.no_grad():
-        layer.weight.copy_(torch.tensor([start]))
-    constrain(layer, "weight", constraint, metric=metric)
-    optimizer = make(layer.parameters(), lr=0.01)
+        layer.weight.copy_(torch.tensor([stuck.start]))
+    constrain(layer, "weight", stuck.constraint, metric=metric)
+    optimizer = stuck.make(layer.parameters(), lr=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: 1 / (1 + i / 500))
-    for _ in range(1000):
-        layer.weight.grad = layer.weight.detach() - torch.tensor([target], dtype=torch.float64)
+    for _ in range(3000):
+        layer.weight.grad = layer.weight.detach() - torch.tensor([stuck.target], dtype=torch.float64)
         optimizer.step()
         schedule.step()
     return layer.weight.detach()[0]
@@ -224,7 +230,7 @@ def test_the_regression_in_a_ball_that_ends_14_percent_above():
         constrain(layer, "weight", MaxNorm(1.0), metric=metric)
         optimizer = torch.optim.Adam(layer.parameters(), lr=0.01)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: 1 / (1 + i / 300))
-        for _ in range(1500):
+        for _ in range(4000):
             layer.weight.grad = (layer.weight.detach()[0] @ x.T - y)[None] @ x / 200
             optimizer.step()
             schedule.step()
@@ -233,7 +239,6 @@ def test_the_regression_in_a_ball_that_ends_14_percent_above():
     right = cp.Problem(cp.Minimize(cp.sum_squares(x.numpy() @ w - y.numpy()) / 200), [cp.norm(w) <= 1]).solve(
         "CLARABEL"
     )
-    print(ends, right)
     assert ends["euclidean"] / right == pytest.approx(1.137, abs=0.01)
     assert ends["optimizer"] / right == pytest.approx(1, abs=GAP)
 
@@ -279,7 +284,7 @@ SMOOTH = [
     ("bounded",         1e-4,    "a sigmoid"),
     ("ball",            1e-4,    "its map is onto the sphere too"),
     ("simplex",         1e-4,    "a softmax"),
-    ("L1 ball",         1e-4,    "its map is not smooth where entries are 0"),
+    ("L1 ball",         1e-3,    "its map is not smooth where entries are 0"),
     ("increasing",      1e-4,    "steps by softplus"),
 ]
 # fmt: on
@@ -288,8 +293,24 @@ SMOOTH = [
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize(("which", "within", "why"), SMOOTH, ids=[which for which, *_ in SMOOTH])
 def test_the_parametrization_under_lbfgs(which, within, why, problem):
+    gap, layer = smoothly(problem, which, torch.linspace(0.1, 0.8, FEATURES))
+    assert float(SETS[which][0].for_layer(layer, "weight").violation(layer.weight.detach())) <= 1e-12
+    assert abs(gap) <= within, f"{gap:.1e}; {why}"
+
+
+@pytest.mark.parametrize(("which", "within", "why"), SMOOTH, ids=[which for which, *_ in SMOOTH])
+def test_no_weight_is_dead_from_an_ordinary_start(which, within, why):
+    """Half of an ordinary initialisation is outside; what it is moved to must not be where the map is flat."""
+    for seed in range(3):
+        torch.manual_seed(seed)
+        gap, _ = smoothly("least squares", which, nn.Linear(FEATURES, 1).weight[0].detach())
+        assert abs(gap) <= within, f"{gap:.1e}; {why}"
+
+
+def smoothly(problem: str, which: str, start: Tensor) -> tuple[float, nn.Module]:
     layer = nn.Linear(FEATURES, 1, bias=False, dtype=torch.float64)
-    nn.init.constant_(layer.weight, 0.1)
+    with torch.no_grad():
+        layer.weight.copy_(start)
     isotone.parametrize(layer, "weight", SETS[which][0])
     optimizer = torch.optim.LBFGS(layer.parameters(), line_search_fn="strong_wolfe", tolerance_change=1e-14)
 
@@ -302,10 +323,7 @@ def test_the_parametrization_under_lbfgs(which, within, why, problem):
     for _ in range(30):
         optimizer.step(closure)
     least = best(problem, which)
-    gap = (float(PROBLEMS[problem].loss(layer.weight.detach()[0])) - least) / least
-    print(which, problem, f"{gap:.1e}")
-    assert float(SETS[which][0].for_layer(layer, "weight").violation(layer.weight.detach())) <= 1e-12
-    assert abs(gap) <= within, why
+    return (float(PROBLEMS[problem].loss(layer.weight.detach()[0])) - least) / least, layer
 
 
 # constraints.md section 5, "Momentum at the wall": 100 steps against the bound, then the gradient turns.
@@ -317,7 +335,7 @@ WALLS = [
     (torch.optim.SGD,      {"lr": 0.1, "momentum": 0.9, "nesterov": True}, 6, 1,                   "a step ahead of it"),
     (torch.optim.Adam,     {"lr": 0.1},                        7, 1,                               "the mean of the past"),
     (torch.optim.AdamW,    {"lr": 0.1},                        7, 1,                               "as Adam"),
-    (torch.optim.NAdam,    {"lr": 0.1},                        7, 1,                               "a step ahead of it"),
+    (torch.optim.NAdam,    {"lr": 0.1},                        1, 1,                               "its momentum grows slowly and is still small"),
     (torch.optim.RAdam,    {"lr": 0.1},                        7, 1,                               "as Adam"),
     (torch.optim.Adamax,   {"lr": 0.1},                        7, 1,                               "as Adam"),
     (torch.optim.RMSprop,  {"lr": 0.1, "momentum": 0.9},       7, 1,                               "the sum of the past"),
@@ -352,5 +370,5 @@ def steps_to_leave(make: Any, settings: dict[str, Any], *, clear: bool) -> int:
 @pytest.mark.parametrize("which", ["non-negative", "bounded"])
 def test_with_momentum_cleared_at_the_wall_the_optimum_is_the_same(which, method, problem):
     least = best(problem, which)
-    gap, steps = trained(PROBLEMS[problem], SETS[which][0], *METHODS[method], least, clear_momentum=True)
+    gap, steps = trained(PROBLEMS[problem], SETS[which][0], METHODS[method], least, clear_momentum=True)
     assert abs(gap) <= GAP, f"{gap:.1e} after {steps} steps"

@@ -36,23 +36,23 @@ from .worlds import X, push
 
 # fmt: off
 SETS = [
-    # constraint                    closest  why
-    (NonNegative(),                 1e-6,    "softplus"),
-    (NonPositive(),                 1e-6,    "softplus, mirrored"),
-    (Between(-0.1, 0.3),            1e-6,    "a sigmoid"),
-    (Between(low=-0.1),             1e-6,    "one bound: softplus"),
-    (Between(high=0.3),             1e-6,    "the other bound"),
-    (Between([-0.1, -9.0, -9.0], [0.1, 9.0, float("inf")]), 2e-5, "bounds for every input"),
+    # constraint                    closest  why (what starts on a wall is moved inside, where the map is not flat)
+    (NonNegative(),                 1e-2,    "softplus"),
+    (NonPositive(),                 1e-2,    "softplus, mirrored"),
+    (Between(-0.1, 0.3),            1e-2,    "a sigmoid"),
+    (Between(low=-0.1),             1e-2,    "one bound: softplus"),
+    (Between(high=0.3),             1e-2,    "the other bound"),
+    (Between([-0.1, -9.0, -9.0], [0.1, 9.0, float("inf")]), 1e-1, "bounds for every input"),
     (Between(),                     0.0,     "no bound: as it is"),
-    (LinfBall(0.3),                 1e-6,    "a sigmoid"),
-    (Sign((1, -1, 0)),              1e-6,    "a sign for every input"),
+    (LinfBall(0.3),                 1e-2,    "a sigmoid"),
+    (Sign((1, -1, 0)),              1e-2,    "a sign for every input"),
     (MaxNorm(0.5),                  1e-6,    "long vectors are scaled down"),
     (UnitNorm(),                    1e-6,    "scaled"),
     (MinMaxNorm(0.3, 0.5),          1e-6,    "scaled"),
     (L1Ball(0.5),                   1e-6,    "scaled down"),
-    (Simplex(),                     1e-6,    "a softmax"),
-    (Increasing(),                  1e-6,    "sums of softplus"),
-    (Decreasing(),                  1e-6,    "from the end"),
+    (Simplex(),                     1e-2,    "a softmax"),
+    (Increasing(),                  1e-2,    "sums of softplus"),
+    (Decreasing(),                  1e-2,    "from the end"),
 ]
 # fmt: on
 every_set = pytest.mark.parametrize(("constraint", "closest", "why"), SETS, ids=[f"{c!r}: {why}" for c, _, why in SETS])
@@ -68,7 +68,7 @@ def test_declaring_keeps_the_nearest_members(constraint, closest, why):
     net, right = layer(), layer()
     constrain(right, "weight", constraint)
     assert parametrize(net, "weight", constraint) == ("weight",)
-    torch.testing.assert_close(net.weight, right.weight, rtol=closest, atol=closest + 2e-7)
+    torch.testing.assert_close(net.weight, right.weight, rtol=1e-6, atol=closest + 2e-7)
 
 
 @every_set
@@ -115,7 +115,7 @@ def test_assigning_projects(constraint, closest, why):
     held = net.parametrizations["weight"][0].constraint
     w = torch.linspace(-2, 2, 12).reshape(4, 3)
     net.weight = w
-    torch.testing.assert_close(net.weight, held.project(w), rtol=1e-5, atol=2e-6 + closest)
+    torch.testing.assert_close(net.weight, held.project(w), rtol=1e-5, atol=2e-6 + 5 * closest)
 
 
 def test_a_gradient_is_never_nan_where_bounds_are_missing():
@@ -179,3 +179,22 @@ def tied() -> nn.Module:
 def test_a_mistake_gets_one_sentence(mistake, error, said):
     with pytest.raises(error, match=said):
         mistake()
+
+
+@pytest.mark.parametrize("constraint", [NonNegative(), Between(-0.1, 0.3), Increasing(), Simplex()], ids=repr)
+def test_weights_that_start_on_a_wall_can_leave_it(constraint):
+    """Softplus is flat at 0: an exact inverse of 0 would hold the weight there for ever, as relu(w) does."""
+    net = layer()
+    parametrize(net, "weight", constraint)
+    raw = net.parametrizations["weight"].original
+    net.weight.sum().backward() if not isinstance(constraint, Simplex) else net.weight.square().sum().backward()
+    assert float(raw.grad.abs().min()) > 1e-6
+
+
+def test_weights_away_from_their_walls_keep_their_values():
+    net = layer()
+    with torch.no_grad():
+        net.weight.abs_().add_(0.1)
+    before = net.weight.detach().clone()
+    parametrize(net, "weight", NonNegative())
+    torch.testing.assert_close(net.weight, before, rtol=1e-6, atol=0)

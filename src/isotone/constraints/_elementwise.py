@@ -73,7 +73,7 @@ class Elementwise(Constraint):
         return torch.clamp(smooth, low, high)  # rounding may step over the wall
 
     def raw(self, w: Tensor) -> Tensor:
-        """The inverse; a weight on its wall, which the map reaches only at infinity, is moved inside by an eps."""
+        """The inverse; a weight on its wall, where the map is flat, is moved inside a little (`_smooth.py`)."""
         low, high = _tensors(self.bounds(w.shape, w.dtype, w.device), w)
         two, below, above = low.isfinite() & high.isfinite(), low.isfinite(), high.isfinite()
         share = torch.where(two, (w - low) / (high - low), 0.5)

@@ -41,7 +41,7 @@ class Increasing(Along):
         return torch.cat([first, F.softplus(rest)], self.dim).cumsum(self.dim)
 
     def raw(self, w: Tensor) -> Tensor:
-        """The first entry and the inverse of each step; a step of 0 counts as an eps."""
+        """The first entry and the inverse of each step; a step of 0, where the map is flat, is made a little longer."""
         first = w.narrow(self.dim, 0, 1)
         return torch.cat([first, inverse_softplus(w.diff(dim=self.dim))], self.dim)
 

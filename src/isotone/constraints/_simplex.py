@@ -19,6 +19,7 @@ from torch.nn import functional as F  # noqa: N812
 from ..errors import BadInput
 from ._dims import Along, Dims, as_rows, by_chunks, from_rows
 from ._rounding import NARROW, settled, slack, toward_zero, wide
+from ._smooth import SHARE
 
 _MOST = 100
 
@@ -60,11 +61,13 @@ class Simplex(Along):
     def _rows(self, v: Tensor, metric: Tensor | None) -> Tensor:
         positive = F.threshold(v, 0.0, 0.0)  # an entry of -inf takes no part: it is 0 in every member
         off = (positive.sum(1, keepdim=True, dtype=wide(v)) - self.total).abs()
-        inside = ((v == positive) | (v == -math.inf)).all(1, keepdim=True)
-        inside &= off <= slack(v.dtype, v.shape[1]) * self.total
+        close = off <= slack(v.dtype, v.shape[1]) * self.total
+        if settled(~close):
+            return thresholded(v, metric, self.total).to(v.dtype)
+        inside = close & ((v == positive) | (v == -math.inf)).all(1, keepdim=True)
         if settled(inside):
             return positive
-        return torch.where(inside, positive, thresholded(v.to(wide(v)), metric, self.total).to(v.dtype))
+        return torch.where(inside, positive, thresholded(v, metric, self.total).to(v.dtype))
 
     def parametrized(self, raw: Tensor) -> Tensor:
         """`total` times a softmax."""
@@ -72,8 +75,10 @@ class Simplex(Along):
         return from_rows(self.total * as_rows(raw, dims).softmax(1), raw, dims)
 
     def raw(self, w: Tensor) -> Tensor:
-        """Logarithms; zeros, which the softmax never reaches, count as an eps."""
-        return (w / self.total).clamp(min=torch.finfo(w.dtype).eps).log()
+        """Logarithms; zeros, where the softmax is flat, count as a hundredth of the mean."""
+        dims = self.dims(w.ndim)
+        entries = math.prod(w.shape[d] for d in dims)
+        return (w / self.total).clamp(min=SHARE / max(entries, 1)).log()
 
 
 @final
@@ -115,11 +120,9 @@ class L1Ball(Along):
             return v
         if self.radius == 0:
             return torch.where(over, torch.zeros_like(v), v)
-        x = thresholded(size.to(wide(v)), metric, self.radius)
-        if v.dtype in NARROW:
-            x = toward_zero(x, v.dtype)
-        else:  # room for the rounding of the cast, or of the sum
-            x = (x * (1 - slack(v.dtype, v.shape[1]))).to(v.dtype)
+        x = thresholded(size, metric, self.radius)
+        x = x * (1 - slack(torch.float32 if v.dtype in NARROW else v.dtype, v.shape[1]))  # room for its own rounding
+        x = toward_zero(x, v.dtype) if v.dtype in NARROW else x.to(v.dtype)
         return torch.where(over, torch.copysign(x, v) + 0.0, v)
 
     def parametrized(self, raw: Tensor) -> Tensor:
@@ -135,26 +138,36 @@ class L1Ball(Along):
 
 
 def thresholded(v: Tensor, metric: Tensor | None, total: float) -> Tensor:
-    """max(v - t / metric, 0) with the t, one per row of `v`, at which the rows sum to `total`. In float64.
+    """max(v - t / metric, 0) with the t, one per row of `v`, at which the rows sum to `total`.
 
-    The search runs in float32 first, where a pass costs half, and ends in float64: from the right of the root one step
-    of Newton leads to its left, so a start that rounding has put on the wrong side does no harm.
+    In float32 for it and narrower types, in float64 for float64 and where a metric, or entries much larger than `total`,
+    ask for more. What rounding has done to the sum, added up in float64, is taken out at the end.
     """
     top = v.amax(1, keepdim=True)
     if metric is None:
+        v = v if v.dtype is torch.float64 else v.float()
+        # The nearest point is the same, and near ties of large numbers survive.
+        v = torch.where(v == top, 0.0, v - top)
+        v = v if total == 1 else v / total
         a = torch.ones((), dtype=v.dtype, device=v.device)
-        v = (
-            torch.where(top == v, 0.0, v - top) / total
-        )  # the nearest point is the same, and near ties of large numbers survive
+        t = _newton(v, a, _left(v, a))
+    elif v.dtype is not torch.float64 and settled(v.abs().amax() <= 16 * total) and _tame(metric):
+        v, a = v.float() / total, _inverse(metric.float())
+        t = _newton(v, a, _left(v, a))
     else:
-        a = _inverse(metric.to(v.dtype))
-        v = v / total
-    t = _left(v, a)
-    t = _newton(v.float(), a.float(), t.float()).to(v.dtype)
-    t = _newton(v, a, torch.where(t.isfinite(), t, _left(v, a)))
+        v, a = v.to(wide(v)) / total, _inverse(metric.to(wide(v)))
+        left = _left(v, a)
+        t = _newton(v.float(), a.float(), left.float()).to(v.dtype)
+        # From the right of the root one step of Newton leads to its left, so a start put there by rounding does no harm.
+        t = _newton(v, a, torch.where(t.isfinite(), t, left))
     x = F.relu(v - t * a)
-    x = x * (total / x.sum(1, keepdim=True))  # where entries are much larger than their sum, `t` cannot be fine enough
-    return torch.where(top.isnan(), top, x)
+    reached = x.sum(1, keepdim=True, dtype=wide(v))
+    return torch.where(top.isnan(), top.to(x.dtype), x * (total / reached).to(x.dtype))
+
+
+def _tame(metric: Tensor) -> bool:
+    """Whether float32 is fine enough for the ratios of a metric."""
+    return settled(metric.amin() >= 1e-6 * metric.amax())
 
 
 def _inverse(metric: Tensor) -> Tensor:
