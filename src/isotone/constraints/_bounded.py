@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from ._base import Constraint
 from ._dims import as_rows, by_chunks, from_rows
-from ._norms import MaxNorm
+from ._norms import Length, MaxNorm
 from ._rounding import slack, toward_zero, wide
 from ._simplex import L1Ball, Simplex
 
@@ -50,6 +51,38 @@ def bounded(
         stored = toward_zero(exact, w.dtype)
     inside = fits & ((rows >= parts[2]) & (rows <= parts[3])).all(1, keepdim=True)
     return from_rows(torch.where(inside, rows, stored) + 0.0, w, dims)
+
+
+def balled(ball: MaxNorm, inner: Constraint, y: Tensor, metric: Tensor | None) -> Tensor:
+    """The nearest member of `inner` that is in the ball too: that of d y / (d + m) in the metric d + m, for one m.
+
+    For sum d (x - y)^2 + m |x|^2 is, up to a constant, the squares weighted by d + m around that point. Its length
+    falls in m, so bisection finds the m at which it is the radius. In float64.
+    """
+    dims = ball.dims(y.ndim)
+    d = torch.ones_like(y) if metric is None else metric
+
+    def at(m: Tensor) -> Tensor:
+        weights = (d + m).expand(y.shape)
+        return inner.project(d * y / weights, weights)
+
+    def large(x: Tensor) -> Tensor:
+        return Length(x, dims) > ball.max
+
+    left = torch.zeros_like(y.sum(dims, keepdim=True))
+    right = torch.where(large(at(left)), 1.0, left)
+    for _ in range(_DOUBLINGS):
+        far = large(at(right))
+        if not bool(far.any()):
+            break
+        left, right = torch.where(far, right, left), torch.where(far, 2 * right, right)
+    for _ in range(_HALVINGS):
+        middle = (left + right) / 2
+        far = large(at(middle))
+        left, right = torch.where(far, middle, left), torch.where(far, right, middle)
+        if bool((right - left <= 1e-15 * right).all()):
+            break
+    return at(right)
 
 
 def _rows(constraint: MaxNorm | L1Ball | Simplex, stacked: Tensor, dtype: torch.dtype) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -13,11 +14,12 @@ from torch import Tensor, nn
 
 from ..errors import BadInput
 from ._base import Constraint
-from ._bounded import bounded, takes_bounds
+from ._bounded import balled, bounded, takes_bounds
 from ._elementwise import Bound, Elementwise, NonNegative, within
 from ._entries import Entries
+from ._norms import MaxNorm
 from ._ordered import Decreasing, Increasing
-from ._rounding import wide
+from ._rounding import NARROW, wide
 from ._simplex import Simplex
 
 _MOST = 2000
@@ -28,11 +30,11 @@ _MOST = 2000
 class Intersection(Constraint):
     """The weights that are in all of several sets.
 
-    Exact where a formula is known: bounds of single entries with each other; signs with a norm ball, sphere or L1 ball
-    (the signs first); one interval for all entries with a sequence in order (the order first); bounds of single entries
-    with a norm ball, L1 ball or simplex. Otherwise Dykstra's alternating projections, for convex sets: to the nearest
-    point, until the weights are in every set up to 4 eps of the dtype (in float64, 1e-13) times the largest entry; that
-    counts as inside.
+    Exact where a formula is known: bounds of single entries with each other; signs with a norm ball, sphere or L1
+    ball (the signs first); one interval for all entries with a sequence in order (the order first); bounds of single
+    entries with a norm ball, L1 ball or simplex; a norm ball with any of these, by bisection. Otherwise Dykstra's
+    alternating projections, for convex sets, until what each set has pushed back stands still. The last two end in
+    every set up to 4 eps of a half type, 8 eps of float32, 1e-13 of float64, times the largest entry; that counts as inside.
 
     Raises:
         BadInput: a set that is not convex meets others in a way for which no formula is known; or the sets do not meet.
@@ -133,7 +135,7 @@ class Intersection(Constraint):
         if self._bounded and bounds is not None:
             low, high = (_tensor(b, w.dtype, w.device) for b in bounds.bounds(w.shape, w.dtype, w.device))
             return bounded(others[0], w, low, high, metric)  # type: ignore[arg-type]
-        return self._dykstra(w, metric)
+        return self._iterated(w, metric)
 
     def violation(self, w: Tensor) -> Tensor:
         """The worst of the parts, and 0 up to the stated residual where the projection is iterative."""
@@ -142,25 +144,56 @@ class Intersection(Constraint):
             return worst
         return torch.where(worst <= _residual(w), torch.zeros_like(worst), worst)
 
-    def _dykstra(self, w: Tensor, metric: Tensor | None) -> Tensor:
+    def _ball(self, ndim: int) -> tuple[MaxNorm, Constraint] | None:
+        """A ball, and the rest if that has a formula and no vector that reaches from one of the ball's into another."""
+        for ball in self._others:
+            rest = [c for c in self.constraints if c is not ball]
+            if isinstance(ball, MaxNorm) and rest and all(c.takes_metric for c in rest):
+                inner = Intersection(*rest)
+                dims = set(ball.dims(ndim))
+                within = all(c.elementwise or set(c.together(ndim) or range(-ndim, 0)) <= dims for c in rest)
+                if within and (inner._known or inner._bounded):
+                    return ball, inner
+        return None
+
+    def _iterated(self, w: Tensor, metric: Tensor | None) -> Tensor:
         if w.is_meta or w.numel() == 0 or float(self.violation(w)) == 0.0 or bool(w.isnan().any()):
             return w
         x = w.to(wide(w))
-        metric = None if metric is None else metric.to(x.dtype)
+        metric = None if metric is None else metric.to(x.dtype) / metric.amax().to(x.dtype)
+        ball = self._ball(w.ndim)
+        x = self._dykstra(x, metric, _residual(w)) if ball is None else balled(*ball, x, metric)
+        return self._into(x, w)
+
+    def _dykstra(self, x: Tensor, metric: Tensor | None, residual: Tensor) -> Tensor:
         parts: tuple[Constraint, ...] = (*self._others, *(() if self._bounds is None else (self._bounds,)))
         kept = [torch.zeros_like(x) for _ in parts]
-        for turn in range(_MOST):
-            before = x
+        for turn in range(1, _MOST):
+            moved = 0.0
             for i, part in enumerate(parts):
                 y = part.project(x + kept[i], metric)
-                kept[i] = x + kept[i] - y
-                x = y
-            # Near its limit Dykstra may pause: ask for a member and for a standstill.
-            if turn and float((x - before).abs().max()) <= 0.1 * float(_residual(w)) / turn:
-                stored = x.to(w.dtype)
-                if float(self.violation(stored)) == 0.0:
-                    return stored
-        return x.to(w.dtype)
+                now = x + kept[i] - y
+                moved = max(moved, float((now - kept[i]).abs().max()))
+                kept[i], x = now, y
+            # Dykstra can stand still for many turns before it goes on, at members too. What stands still only at the
+            # limit is what each part has pushed back (Birgin and Raydan, SIAM J. Scientific Computing 26, 2005).
+            if moved <= 0.1 * float(residual) / turn:
+                return x
+        warnings.warn(
+            f"{self!r}: no nearest member was found in {_MOST} rounds; the weights are inside, and not the nearest.",
+            stacklevel=2,
+        )
+        return x
+
+    def _into(self, x: Tensor, w: Tensor) -> Tensor:
+        """The stored number must be a member, whatever rounding did: alternating projections lead to one."""
+        for _ in range(_MOST):
+            stored = x.to(w.dtype)
+            if float(self.violation(stored)) == 0.0:
+                return stored
+            for part in self.constraints:
+                x = part.project(x)
+        return stored
 
     def check(self, w: Tensor) -> None:
         """Refuse sets that do not fit, or do not meet."""
@@ -292,4 +325,6 @@ def _tensor(bound: Bound, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 def _residual(w: Tensor) -> Tensor:
     """How far outside one of its sets a weight that Dykstra found may be."""
-    return max(4 * torch.finfo(w.dtype).eps, 1e-13) * w.abs().max()
+    info = torch.finfo(w.dtype)
+    share = 4 * info.eps if w.dtype in NARROW else max(8 * info.eps, 1e-13)
+    return share * w.abs().max() + info.tiny

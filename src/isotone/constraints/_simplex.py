@@ -140,8 +140,8 @@ class L1Ball(Along):
 def thresholded(v: Tensor, metric: Tensor | None, total: float) -> Tensor:
     """max(v - t / metric, 0) with the t, one per row of `v`, at which the rows sum to `total`.
 
-    In float32 for it and narrower types, in float64 for float64 and where a metric, or entries much larger than `total`,
-    ask for more. What rounding has done to the sum, added up in float64, is taken out at the end.
+    In float32 for it and narrower types, in float64 for float64 and where a metric, or entries much larger than
+    `total`, ask for more. What rounding has done to the sum, added up in float64, is taken out at the end.
     """
     top = v.amax(1, keepdim=True)
     if metric is None:
@@ -158,7 +158,7 @@ def thresholded(v: Tensor, metric: Tensor | None, total: float) -> Tensor:
         v, a = v.to(wide(v)) / total, _inverse(metric.to(wide(v)))
         left = _left(v, a)
         t = _newton(v.float(), a.float(), left.float()).to(v.dtype)
-        # From the right of the root one step of Newton leads to its left, so a start put there by rounding does no harm.
+        # From the right of the root one step leads to its left, so a start put there by rounding does no harm.
         t = _newton(v, a, torch.where(t.isfinite(), t, left))
     x = F.relu(v - t * a)
     reached = x.sum(1, keepdim=True, dtype=wide(v))

@@ -1,7 +1,7 @@
 """Inverses of the smooth maps, for numbers that keep away from their walls.
 
-On its wall a smooth map is flat: a weight that starts there would hardly move, whatever the gradient. So weights nearer to
-a wall than `SHARE` of their mean distance from it are moved to that distance.
+On its wall a smooth map is flat: a weight that starts there would hardly move, whatever the gradient. So weights nearer
+to a wall than `SHARE` of their mean distance from it are moved to that distance.
 """
 
 from __future__ import annotations
