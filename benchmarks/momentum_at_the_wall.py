@@ -1,9 +1,9 @@
 """Does it help to forget the momentum of weights that a step has carried out of their set (`clear_momentum=True`)?
 
-Non-negative weights, each problem with several seeds, once with the momentum kept and once with it cleared: steps until the
-loss is within 1e-3 of the constrained optimum (relatively), and the loss at the end. Problems: least squares with exact
+Non-negative weights, each problem with several seeds, once with the momentum kept and once with it cleared: steps until
+the loss is within 1e-3 of the constrained optimum (relatively), and the loss at the end. Problems: least squares with exact
 gradients and with minibatches, logistic regression with minibatches, and a small MonotoneMLP, of which no optimum is
-known: the steps are to within 1e-3 of the better end of the two, and the loss is that of all rows.
+known: the steps are to within a tenth of the better end of the two, and the loss is that of all rows.
 
     python benchmarks/momentum_at_the_wall.py [--seeds 10]
 """
@@ -21,7 +21,7 @@ from torch.nn import functional as F  # noqa: N812
 import isotone
 
 ROWS, FEATURES, BATCH = 400, 30, 32
-LEVEL = 1e-3
+LEVEL, LEVEL_WITHOUT_OPTIMUM = 1e-3, 0.1
 
 # fmt: off
 OPTIMIZERS = {
@@ -33,21 +33,22 @@ OPTIMIZERS = {
 }
 PROBLEMS = {
     # name                          rows a step  steps  lr of SGD and of Adam  columns alike
-    "least squares, exact":         (None,       3000,  (0.01, 0.01),          0.0),
-    "least squares, correlated":    (None,       6000,  (0.01, 0.01),          0.9),
-    "least squares, minibatches":   (BATCH,      3000,  (0.01, 0.01),          0.5),
-    "logistic, minibatches":        (BATCH,      3000,  (0.1,  0.01),          0.5),
-    "MonotoneMLP, minibatches":     (BATCH,      3000,  (0.05, 0.01),          0.0),
+    "least squares, exact":         (None,       1000,  (0.01, 0.05),          0.0),
+    "least squares, correlated":    (None,       3000,  (0.01, 0.05),          0.9),
+    "least squares, minibatches":   (BATCH,      3000,  (0.01, 0.05),          0.5),
+    "logistic, minibatches":        (BATCH,      3000,  (0.1,  0.02),          0.5),
+    "MonotoneMLP, minibatches":     (BATCH,      1500,  (0.05, 0.01),          0.0),
 }
 # fmt: on
 
 
 def problem(name, alike, seed):
-    """A model whose weights are to be held, all rows, the loss of some rows, and its least value inside if that is known."""
+    """A model whose weights are to be held, all rows, the loss of some, and its least value inside where that is known."""
     made = torch.Generator().manual_seed(seed)
     x = (1 - alike) ** 0.5 * torch.randn(ROWS, FEATURES, generator=made)
     x = (x + alike**0.5 * torch.randn(ROWS, 1, generator=made)).double()
-    truth = torch.randn(FEATURES, generator=made).double()  # half of it is to end at the wall
+    # Some of it is to end at the wall; what the columns share is worth having.
+    truth = (torch.randn(FEATURES, generator=made) + alike).double()
     noise = torch.randn(ROWS, generator=made).double()
     torch.manual_seed(seed)
     if name.startswith("MonotoneMLP"):
@@ -105,7 +106,7 @@ def train(name, optimizer, seed, clear):
     make, settings = OPTIMIZERS[optimizer]
     rate = rates[make is not torch.optim.SGD] * (1 - settings.get("momentum", 0.9)) / 0.1
     optimizer = make(model.parameters(), lr=rate, **settings)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: 1 / (1 + 3 * i / steps) ** 2)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: 1 / (1 + 6 * i / steps) ** 2)
     drawn = torch.Generator().manual_seed(seed)
     seen = []
     for step in range(steps):
@@ -120,9 +121,9 @@ def train(name, optimizer, seed, clear):
     return seen, least
 
 
-def reached(seen, least):
-    """Steps after which the loss stays within the level; all of them, if it does not."""
-    last = max((i for i, value in enumerate(seen) if not value <= least * (1 + LEVEL)), default=-1)
+def reached(seen, level):
+    """Steps after which the loss stays at the level; all of them, if it does not."""
+    last = max((i for i, value in enumerate(seen) if not value <= level), default=-1)
     return 10 * (last + 1)
 
 
@@ -137,21 +138,27 @@ def main():
     seeds = parser.parse_args().seeds
     torch.set_num_threads(1)
     warnings.simplefilter("error")
-    print("median [quartiles] over", seeds, "seeds; gap: of the last loss, relative to the least (MLP: the loss itself)")
+    print(
+        "median [quartiles] over", seeds, "seeds; gap: of the last loss, relative to the least (MLP: the loss itself)"
+    )
     for name in PROBLEMS:
         for optimizer in OPTIMIZERS:
             steps, ends = ([], []), ([], [])
             for seed in range(seeds):
                 runs = [train(name, optimizer, seed, clear) for clear in (False, True)]
                 least = runs[0][1]
-                level = min(seen[-1] for seen, _ in runs) if least is None else least
+                better_end = min(seen[-1] for seen, _ in runs)
+                level = better_end * (1 + LEVEL_WITHOUT_OPTIMUM) if least is None else least * (1 + LEVEL)
                 for i, (seen, _) in enumerate(runs):
                     steps[i].append(reached(seen, level))
                     ends[i].append(seen[-1] if least is None else seen[-1] / least - 1)
             faster = statistics.median(a / max(b, 1) for a, b in zip(*steps, strict=True))
             better = sum(b < a for a, b in zip(*ends, strict=True))
             for i, way in enumerate(("kept", "cleared")):
-                print(f"{name:27s} {optimizer:19s} {way:8s} steps {spread(steps[i]):28s} end {spread(ends[i])}", flush=True)
+                print(
+                    f"{name:27s} {optimizer:19s} {way:8s} steps {spread(steps[i]):28s} end {spread(ends[i])}",
+                    flush=True,
+                )
             print(f"{'':47s} kept / cleared steps {faster:.2f}; cleared ends lower in {better} of {seeds}")
 
 

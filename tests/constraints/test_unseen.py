@@ -12,7 +12,7 @@ from isotone import NonNegative, constrain
 
 from .worlds import X, lowest, model, push
 
-STEPS = 25
+STEPS = 120
 
 
 def sgd(net: nn.Module) -> torch.optim.Optimizer:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -36,9 +37,12 @@ class Held:
     euclidean: bool = False
     clear_momentum: bool = False
 
+    def _fits(self, p: Tensor) -> bool:
+        return p.ndim == self.ndim or getattr(self.constraint, "uniform", False)
+
     def project_(self, p: Tensor, metric: Tensor | None = None) -> None:
         """In place; to be called under `no_grad`."""
-        if p.ndim != self.ndim and not getattr(self.constraint, "uniform", False):
+        if not self._fits(p):
             raise BadInput(
                 "constrain",
                 f"a weight of {self.ndim} dimensions is held in {self.constraint!r} and now has {p.ndim}",
@@ -53,8 +57,8 @@ class Held:
             self.constraint.project_([p.detach()])
 
     def violation(self, p: Tensor) -> float:
-        """How far outside the worst entry is; NaN for a weight without values (on the meta device)."""
-        if p.is_meta:
+        """How far outside the worst entry is; NaN for one without values, or of another shape."""
+        if p.is_meta or not self._fits(p):
             return float("nan")
         return float(violation_sharded(p, self.constraint) if is_sharded(p) else self.constraint.violation(p))
 
@@ -77,7 +81,20 @@ class Binding:
         # Per name: steps of other optimizers in which a tensor that is not the one above had a new gradient.
         self.unseen: dict[str, int] = {}
         self.gone: set[str] = set()  # names without a parameter, once that was said
-        self.suspended: set[str] = set()  # names that are let be for now
+        self.suspended: Counter[str] = Counter()  # names that are let be for now, by how many blocks
+        with _lock:
+            _registry.add(self)
+
+    def let_go(self, name: str) -> None:
+        """Of a binding that holds nothing no optimizer need know."""
+        del self.held[name]
+        if not self.held:
+            with _lock:
+                _registry.discard(self)
+
+    def hold(self, name: str, held: Held) -> None:
+        """From now on."""
+        self.held[name] = held
         with _lock:
             _registry.add(self)
 

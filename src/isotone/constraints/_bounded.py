@@ -35,6 +35,8 @@ def bounded(
     constraint: MaxNorm | L1Ball | Simplex, w: Tensor, low: Tensor, high: Tensor, metric: Tensor | None
 ) -> Tensor:
     """The nearest member of `constraint` with entries in [low, high], if there is one."""
+    if w.numel() == 0 or w.is_meta:
+        return w
     dims = constraint.dims(w.ndim)
     d = torch.ones_like(w) if metric is None else metric
     parts = [as_rows(x.expand(w.shape), dims) for x in (w, d, low, high)]
@@ -119,6 +121,8 @@ def _rows(constraint: MaxNorm | L1Ball | Simplex, stacked: Tensor, dtype: torch.
         middle = (left + right) / 2
         small = size(at(middle), dim=1, keepdim=True) <= target
         left, right = torch.where(small, left, middle), torch.where(small, middle, right)
+        if bool(((right - left).abs() <= 1e-16 * right.abs()).all()):
+            break
     x = at(right)
     if isinstance(constraint, Simplex):
         # Where entries are much larger than their sum, neighbouring m are far apart in x: the member lies between them.

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from ..errors import BadInput
 from ._base import Constraint
 from ._bounded import balled, bounded, takes_bounds
+from ._dims import as_rows, from_rows
 from ._elementwise import Bound, Elementwise, NonNegative, within
 from ._entries import Entries
-from ._norms import MaxNorm
+from ._norms import MaxNorm, UnitNorm
 from ._ordered import Decreasing, Increasing
 from ._rounding import NARROW, wide
 from ._simplex import Simplex
@@ -34,7 +35,8 @@ class Intersection(Constraint):
     ball (the signs first); one interval for all entries with a sequence in order (the order first); bounds of single
     entries with a norm ball, L1 ball or simplex; a norm ball with any of these, by bisection. Otherwise Dykstra's
     alternating projections, for convex sets, until what each set has pushed back stands still. The last two end in
-    every set up to 4 eps of a half type, 8 eps of float32, 1e-13 of float64, times the largest entry; that counts as inside.
+    every set up to 8 eps of the dtype (half types 4 eps, float64 1e-13) times the vector's largest entry; that counts as
+    inside.
 
     Raises:
         BadInput: a set that is not convex meets others in a way for which no formula is known; or the sets do not meet.
@@ -131,7 +133,7 @@ class Intersection(Constraint):
                 return others[0].project(w, metric)  # its members are non-negative anyway
             if isinstance(others[0], Increasing | Decreasing):
                 return bounds.project(others[0].project(w, metric))
-            return others[0].project(bounds.project(w), metric)
+            return others[0].project(self._pointed(w, metric), metric)
         if self._bounded and bounds is not None:
             low, high = (_tensor(b, w.dtype, w.device) for b in bounds.bounds(w.shape, w.dtype, w.device))
             return bounded(others[0], w, low, high, metric)  # type: ignore[arg-type]
@@ -139,10 +141,26 @@ class Intersection(Constraint):
 
     def violation(self, w: Tensor) -> Tensor:
         """The worst of the parts, and 0 up to the stated residual where the projection is iterative."""
-        worst = torch.stack([c.violation(w) for c in self.constraints]).max()
-        if self._known or self._bounded or w.numel() == 0:
-            return worst
-        return torch.where(worst <= _residual(w), torch.zeros_like(worst), worst)
+        if w.numel() == 0:
+            return w.new_zeros(())
+        if self._known or self._bounded:
+            return torch.stack([c.violation(w) for c in self.constraints]).max()
+        nearest = [c.project(w) for c in self.constraints]
+        off = torch.stack([torch.where(w == x, 0.0, (w - x).abs()) for x in nearest]).amax(0)
+        return torch.where(off <= self._residual(w), 0.0, off).max()
+
+    def _dims(self, ndim: int) -> tuple[int, ...]:
+        """The dimensions of one vector for all parts: what lies in two of them has no effect on each other."""
+        every = tuple(range(-ndim, 0))
+        parts = [every if (dims := c.together(ndim)) is None else dims for c in self._others]
+        return tuple(sorted({d for dims in parts for d in dims}))
+
+    def _residual(self, w: Tensor) -> Tensor:
+        """How far outside one of its sets an entry that was found in rounds may be."""
+        info = torch.finfo(w.dtype)
+        share = 4 * info.eps if w.dtype in NARROW else max(8 * info.eps, 1e-13)
+        dims = self._dims(w.ndim)
+        return share * (w.abs().amax(dims, keepdim=True) if dims else w.abs()) + info.tiny
 
     def _ball(self, ndim: int) -> tuple[MaxNorm, Constraint] | None:
         """A ball, and the rest if that has a formula and no vector that reaches from one of the ball's into another."""
@@ -156,14 +174,37 @@ class Intersection(Constraint):
                     return ball, inner
         return None
 
+    def _pointed(self, w: Tensor, metric: Tensor | None) -> Tensor:
+        """Of the right signs; for a sphere, a vector of wrong signs only is its entry that is least wrong."""
+        assert self._bounds is not None
+        y, sphere = self._bounds.project(w), self._others[0]
+        if not isinstance(sphere, UnitNorm) or w.numel() == 0:
+            return y
+        rows, signed = as_rows(w, sphere.dims(w.ndim)), as_rows(y, sphere.dims(w.ndim))
+        low, high = (
+            as_rows(_tensor(b, w.dtype, w.device).expand(w.shape), sphere.dims(w.ndim))
+            for b in self._bounds.bounds(w.shape, w.dtype, w.device)
+        )
+        # The unit vector with the sign s at i alone costs d_i (1 - 2 s w_i) more than the zero vector.
+        sign = torch.where((high > 0) & ((low == 0) | (rows >= 0)), 1.0, torch.where(low < 0, -1.0, 0.0)).to(w.dtype)
+        d = torch.ones_like(rows) if metric is None else as_rows(metric, sphere.dims(w.ndim)).to(w.dtype)
+        cost = torch.where(sign == 0, torch.inf, d * (1 - 2 * sign * rows))
+        least = torch.zeros_like(rows).scatter(1, cost.argmin(1, keepdim=True), 1.0) * sign
+        return from_rows(torch.where((signed == 0).all(1, keepdim=True), least, signed), w, sphere.dims(w.ndim))
+
     def _iterated(self, w: Tensor, metric: Tensor | None) -> Tensor:
-        if w.is_meta or w.numel() == 0 or float(self.violation(w)) == 0.0 or bool(w.isnan().any()):
+        if w.is_meta or w.numel() == 0:
             return w
-        x = w.to(wide(w))
+        dims = self._dims(w.ndim)
+        ill = w.isnan().any(dims, keepdim=True) if dims else w.isnan()
+        sound = torch.where(ill, torch.zeros_like(w), w)
+        if float(self.violation(sound)) == 0.0 and not bool(ill.any()):
+            return w
+        x = sound.to(wide(w))
         metric = None if metric is None else metric.to(x.dtype) / metric.amax().to(x.dtype)
         ball = self._ball(w.ndim)
-        x = self._dykstra(x, metric, _residual(w)) if ball is None else balled(*ball, x, metric)
-        return self._into(x, w)
+        x = self._dykstra(x, metric, self._residual(sound)) if ball is None else balled(*ball, x, metric)
+        return torch.where(ill, w, self._into(x, sound))
 
     def _dykstra(self, x: Tensor, metric: Tensor | None, residual: Tensor) -> Tensor:
         parts: tuple[Constraint, ...] = (*self._others, *(() if self._bounds is None else (self._bounds,)))
@@ -177,7 +218,7 @@ class Intersection(Constraint):
                 kept[i], x = now, y
             # Dykstra can stand still for many turns before it goes on, at members too. What stands still only at the
             # limit is what each part has pushed back (Birgin and Raydan, SIAM J. Scientific Computing 26, 2005).
-            if moved <= 0.1 * float(residual) / turn:
+            if moved <= 0.1 * float(residual.max()) / turn:
                 return x
         warnings.warn(
             f"{self!r}: no nearest member was found in {_MOST} rounds; the weights are inside, and not the nearest.",
@@ -294,8 +335,9 @@ class Masked(Constraint):
     def _filled(self, w: Tensor, mask: Tensor) -> Tensor:
         together = self.constraint.together(w.ndim)
         if together is not None:
-            rest = mask.all(together, keepdim=True) | ~mask.any(together, keepdim=True) if together else mask
-            if w.is_meta or bool(rest.all()):
+            known = self._on(w.shape, torch.device("cpu"))
+            whole = known.all(together, keepdim=True) | ~known.any(together, keepdim=True) if together else known
+            if bool(whole.all()) or not together:
                 return w  # vectors are masked whole, and one has no effect on another
         filler = self.constraint.filler
         if filler is None:
@@ -321,10 +363,3 @@ class _Meet(Elementwise):
 
 def _tensor(bound: Bound, dtype: torch.dtype, device: torch.device) -> Tensor:
     return bound if isinstance(bound, Tensor) else torch.full((), bound, dtype=dtype, device=device)
-
-
-def _residual(w: Tensor) -> Tensor:
-    """How far outside one of its sets a weight that Dykstra found may be."""
-    info = torch.finfo(w.dtype)
-    share = 4 * info.eps if w.dtype in NARROW else max(8 * info.eps, 1e-13)
-    return share * w.abs().max() + info.tiny

@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 from ..errors import BadInput, NoMatch
 from ._base import Constraint
 from ._binding import KEY, Binding, Held, bindings, bound, held_in
-from ._matched import Matched, say_what_a_glob_missed
+from ._matched import Matched, is_raw, say_what_a_glob_missed
 from ._sharded import is_sharded, reshard
 
 Patterns = str | Iterable[str]
@@ -44,7 +44,8 @@ def constrain(
             or several of them.
         constraint: the set. Its `dim="inputs"` is read off each layer.
         exclude: names or globs to leave out of what matched.
-        strict: whether `load_state_dict` refuses weights outside; otherwise it projects them and warns.
+        strict: whether `load_state_dict` refuses weights outside, before it copies those of this module (modules before
+            it have theirs already); otherwise it projects them and warns.
         metric: `"optimizer"` projects sets of vectors (norm balls, simplex, sequences) in the metric of the step
             just made (Adam, AdamW, NAdam, RAdam, Adagrad, RMSprop, Adamax), without which training settles at a point
             that is not the best one inside. `"euclidean"` is the plain projection, as Keras does it. For sets of single
@@ -56,7 +57,7 @@ def constrain(
         The names that matched, a tuple; `print` shows them with shapes.
 
     Raises:
-        NoMatch: the pattern matches no parameter.
+        NoMatch: a pattern, or one of `exclude`, matches no parameter.
         BadInput: the parameter already has another constraint (also through a tied weight), does not fit the
             constraint, does not hold real numbers, or is lazy and not yet initialised. Nothing is declared then.
 
@@ -83,6 +84,7 @@ def constrain(
             "it is about sets of single entries, such as NonNegative()",
         )
     reshard(model)
+    pattern, exclude = _several(pattern), _several(exclude)
     named = dict(model.named_parameters(remove_duplicate=False))
     found = _matching("constrain", pattern, named, exclude, "parameter")
     plan = {}
@@ -91,14 +93,14 @@ def constrain(
         for name in found:
             module, leaf = _place(model, name)
             plan[name] = _refuse_unfit(name, module, leaf, constraint, held)
-        say_what_a_glob_missed(model, pattern, found, (exclude,) if isinstance(exclude, str) else tuple(exclude))
+        say_what_a_glob_missed(model, pattern, found, exclude)
         rows = []
         for name in found:
             module, leaf = _place(model, name)
             p = named[name]
             entry = Held(plan[name], p.ndim, strict, metric == "euclidean", clear_momentum)
             binding = binding_of(module)
-            binding.held[leaf] = entry
+            binding.hold(leaf, entry)
             if is_sharded(p):
                 binding.stepped[leaf] = id(p)
             rows.append((name, tuple(p.shape), type(module).__name__, plan[name], entry.violation(p)))
@@ -108,17 +110,28 @@ def constrain(
 
 def _matching(where: str, pattern: Patterns, names: Iterable[str], exclude: Patterns, kind: str) -> list[str]:
     names = list(names)
-    patterns = (pattern,) if isinstance(pattern, str) else tuple(pattern)
-    without = (exclude,) if isinstance(exclude, str) else tuple(exclude)
+    patterns, without = _several(pattern), _several(exclude)
     if not patterns:
         raise NoMatch(where, "", names, kind)
     for each in (*patterns, *without):
         if not any(_names(each, name) for name in names):
             raise NoMatch(where, each, names, kind)
     found = [n for n in names if any(_names(p, n) for p in patterns) and not any(_names(p, n) for p in without)]
+    # What a parametrization computes a weight from is no weight: a glob for weights does not mean it.
+    found = [n for n in found if n in patterns or not is_raw(n) or any(is_raw(p) for p in patterns)]
     if not found:
-        raise BadInput(where, f"exclude={exclude!r} leaves nothing of {pattern!r}", "some parameters must be left")
+        raise BadInput(
+            where,
+            f"exclude={', '.join(without)!r} leaves nothing of {', '.join(patterns)!r}"
+            if without
+            else f"{', '.join(patterns)!r} matches only the raw tensors of parametrizations",
+            "some parameters must be left",
+        )
     return found
+
+
+def _several(patterns: Patterns) -> tuple[str, ...]:
+    return (patterns,) if isinstance(patterns, str) else tuple(patterns)
 
 
 def _names(pattern: str, name: str) -> bool:
@@ -172,7 +185,7 @@ def refuse_unreal(where: str, name: str, p: Tensor) -> None:
     """Weights without values, or whose values are not real numbers."""
     if is_lazy(p):
         raise BadInput(where, f"{name!r} is lazy and has no values yet", "run one batch through the model first")
-    if not p.is_floating_point():
+    if not p.is_floating_point() or p.dtype.itemsize < 2:  # float8 has no arithmetic of its own
         raise BadInput(where, f"{name!r} holds {p.dtype} numbers", "constraints are about real weights")
 
 
@@ -214,13 +227,15 @@ def remove_constraint(model: nn.Module, pattern: Patterns = "*") -> tuple[str, .
     declared = _declared(model)
     found = _matching("remove_constraint", pattern, declared, (), "constrained parameter")
     for binding, name in map(declared.__getitem__, found):
-        del binding.held[name]
+        binding.let_go(name)
     return tuple(found)
 
 
 @contextlib.contextmanager
 def suspended(model: nn.Module, pattern: Patterns = "*") -> Iterator[tuple[str, ...]]:
     """Let optimizers move the named parameters freely inside the block; at its end they are projected and held again.
+
+    Of tied weights that are held by several names, name all.
 
     Raises:
         NoMatch: no constrained parameter is named.
@@ -234,17 +249,17 @@ def suspended(model: nn.Module, pattern: Patterns = "*") -> Iterator[tuple[str, 
     """
     declared = _declared(model)
     found = _matching("suspended", pattern, declared, (), "constrained parameter")
-    mine = [declared[name] for name in found if declared[name][1] not in declared[name][0].suspended]
+    mine = [declared[name] for name in found]
     for binding, name in mine:
-        binding.suspended.add(name)
+        binding.suspended[name] += 1
     try:
         yield tuple(found)
     finally:
         reshard(model)
         for binding, name in mine:
-            binding.suspended.discard(name)
+            binding.suspended[name] -= 1
             p, held = binding.own.get(name), binding.held.get(name)
-            if p is not None and held is not None:
+            if p is not None and held is not None and not binding.suspended[name]:
                 with torch.no_grad():
                     held.project_(p)
 
@@ -270,7 +285,7 @@ def _before_loading(module: nn.Module, state: dict[str, Any], prefix: str, *_: A
     with torch.no_grad():
         for name, p, held in module.__dict__[KEY].parameters():
             loaded = state.get(prefix + name)
-            if held.strict and isinstance(loaded, Tensor):
+            if held.strict and isinstance(loaded, Tensor) and loaded.shape == p.shape:  # else torch says it better
                 off = held.violation(loaded.to(p.dtype))
                 if not off == 0.0:
                     raise BadInput(

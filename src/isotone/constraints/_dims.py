@@ -37,6 +37,16 @@ class Along(Constraint):
         """The reduced dimensions as negative numbers, in order."""
         return reduced(self.dim, ndim, type(self).__name__)
 
+    def check(self, w: Tensor) -> None:
+        """Sizes must be normal numbers of the dtype of `w`, or 0."""
+        info = torch.finfo(w.dtype)
+        for name in ("min", "max", "radius", "total"):
+            size = getattr(self, name, 0.0)
+            too_large = size > info.max and name in {"min", "total"}
+            if 0 < size < info.tiny or too_large:
+                raise BadInput(repr(self), f"{name}={size} is no normal number of {w.dtype}", "another one is right")
+        self.project(w)
+
     def together(self, ndim: int) -> tuple[int, ...] | None:
         """A vector is projected whole."""
         return self.dims(ndim)
@@ -103,14 +113,13 @@ def as_rows(w: Tensor, dims: tuple[int, ...]) -> Tensor:
 
 def by_chunks(rows: Tensor, weights: Tensor | None, function: Callable[[Tensor, Tensor | None], Tensor]) -> Tensor:
     """`function` of a few rows at a time, so that they and its copies of them stay in a core's cache."""
+    if rows.numel() == 0:  # a process may hold an empty part of a weight
+        return rows.clone()
     height = max(1, _CHUNK // max(1, rows.shape[1]))
     if rows.is_cuda or rows.is_meta or rows.shape[0] <= height:
         return function(rows, weights)
-    out = torch.empty_like(rows, memory_format=torch.contiguous_format)
-    for start in range(0, rows.shape[0], height):
-        part = slice(start, start + height)
-        out[part] = function(rows[part], None if weights is None else weights[part])
-    return out
+    parts = (slice(start, start + height) for start in range(0, rows.shape[0], height))
+    return torch.cat([function(rows[part], None if weights is None else weights[part]) for part in parts])
 
 
 def from_rows(rows: Tensor, like: Tensor, dims: tuple[int, ...]) -> Tensor:

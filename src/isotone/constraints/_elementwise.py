@@ -76,7 +76,8 @@ class Elementwise(Constraint):
         """The inverse; a weight on its wall, where the map is flat, is moved inside a little (`_smooth.py`)."""
         low, high = _tensors(self.bounds(w.shape, w.dtype, w.device), w)
         two, below, above = low.isfinite() & high.isfinite(), low.isfinite(), high.isfinite()
-        share = torch.where(two, (w - low) / (high - low), 0.5)
+        wide = two & (high > low)
+        share = torch.where(wide, (w - low) / torch.where(wide, high - low, 1.0), 0.5)
         one = torch.where(below, inverse_softplus(w - low), torch.where(above, -inverse_softplus(high - w), w))
         return torch.where(two, logit(share), one)
 
@@ -269,7 +270,7 @@ def _fits(bound: torch.Size, shape: torch.Size) -> bool:
     return len(bound) <= len(shape) and all(b in {1, s} for b, s in zip(reversed(bound), reversed(shape), strict=False))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=1024)
 @torch.inference_mode(False)  # what is kept must serve autograd too
 def _sign_bounds(directions: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     d = torch.tensor(directions, device=device)

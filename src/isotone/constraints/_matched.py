@@ -47,11 +47,16 @@ class Matched(tuple[str, ...]):
         return "\n".join(line.rstrip() for line in lines)
 
 
+def is_raw(name: str) -> bool:
+    """Whether it is a tensor that a parametrization computes a weight from."""
+    return "parametrizations" in name.split(".")
+
+
 def say_what_a_glob_missed(
-    model: nn.Module, pattern: str | Iterable[str], found: Collection[str], without: Iterable[str]
+    model: nn.Module, patterns: Collection[str], found: Collection[str], without: Collection[str]
 ) -> None:
     """Warn of what a glob has caught beside the layers it was meant for, and of weights whose names it cannot match."""
-    patterns = (pattern,) if isinstance(pattern, str) else tuple(pattern)
+    pattern = ", ".join(patterns)
     by_glob = [name for name in found if name not in patterns]
     layers = {name: model.get_submodule(name.rpartition(".")[0]) for name in by_glob}
     odd = [name for name, layer in layers.items() if isinstance(layer, _NORMS + _EMBEDDINGS)]
@@ -63,13 +68,23 @@ def say_what_a_glob_missed(
         )
     # "classify.*.weight" asks for weights; "in_proj_weight" and "weight_ih_l0" are some by another name.
     globs = [p for p in patterns if p.endswith("weight") and any(c in p for c in "*?[")]
-    missed = []
+    missed, computed = [], []
     for name, p in model.named_parameters(remove_duplicate=False):
+        if name in found or p.ndim < 2 or any(fnmatch.fnmatchcase(name, each) for each in without):
+            continue
         path, dot, leaf = name.rpartition(".")
-        other = p.ndim >= 2 and leaf != "weight" and "weight" in leaf and name not in found
-        if other and any(fnmatch.fnmatchcase(f"{path}{dot}weight", glob) for glob in globs):
-            missed.append(name)
-    missed = [name for name in missed if not any(fnmatch.fnmatchcase(name, each) for each in without)]
+        if is_raw(name):
+            weight = name.replace("parametrizations.", "", 1).rpartition(".")[0]
+            computed += [weight] * any(fnmatch.fnmatchcase(weight, glob) for glob in globs)
+        elif leaf != "weight" and "weight" in leaf:
+            missed += [name] * any(fnmatch.fnmatchcase(f"{path}{dot}weight", glob) for glob in globs)
+    if computed:
+        warnings.warn(
+            f"{pattern!r} does not hold weights that a parametrization computes. "
+            f"{listed(sorted(set(computed)), 'name')} Give them a constraint as a parametrization, or leave them out with "
+            "exclude='*parametrizations*'.",
+            stacklevel=3,
+        )
     if missed:
         warnings.warn(
             f"{pattern!r} does not match all that are weights. {listed(missed, 'name')} Add '*weight*' to reach them, "

@@ -61,8 +61,8 @@ class MaxNorm(Along):
 
     def parametrized(self, raw: Tensor) -> Tensor:
         """Longer vectors are scaled down; the gradient along the vector is 0 there."""
-        length = Length(raw, self.dims(raw.ndim))
-        return raw * length.ratio(self.max).clamp(max=1.0).to(raw.dtype)
+        length, zero = _smooth_length(raw, self.dims(raw.ndim))
+        return raw * torch.where(zero, 1.0, (self.max / length).clamp(max=1.0)).to(raw.dtype)
 
     def raw(self, w: Tensor) -> Tensor:
         """As it is."""
@@ -78,7 +78,9 @@ class UnitNorm(Along):
         dim: as in `MaxNorm`.
 
     A vector counts as a member when its length is within 2 eps of 1 (in float64, 4 + log2 of its entries eps). The zero
-    vector, to which all members are equally near, becomes the one with equal entries.
+    vector, to which all members are equally near, becomes the one with equal entries. In the metric of Adam an input
+    that never varies weighs next to nothing, and its weight takes up what length is missing; `constrain(...,
+    metric="euclidean")` shares that out.
 
     >>> UnitNorm(dim=-1).project(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
     tensor([[0.6000, 0.8000],
@@ -101,8 +103,9 @@ class UnitNorm(Along):
         return w if settled(~off) else scaled(w, torch.where(off, length.ratio(1.0), 1.0), off, dims)
 
     def parametrized(self, raw: Tensor) -> Tensor:
-        """Scaled to length 1; `raw` must not be zero."""
-        return raw * Length(raw, self.dims(raw.ndim)).ratio(1.0).to(raw.dtype)
+        """Scaled to length 1; a zero vector, which has no direction, stays zero."""
+        length, zero = _smooth_length(raw, self.dims(raw.ndim))
+        return raw * torch.where(zero, 1.0, 1 / length).to(raw.dtype)
 
     def raw(self, w: Tensor) -> Tensor:
         """As it is."""
@@ -182,10 +185,10 @@ class MinMaxNorm(Along):
         return w
 
     def parametrized(self, raw: Tensor) -> Tensor:
-        """Scaled to the nearer bound."""
-        length = Length(raw, self.dims(raw.ndim))
-        factor = length.ratio(self.max).clamp(max=1.0)
-        return raw * torch.maximum(factor, torch.minimum(length.ratio(self.min), length.ratio(self.max))).to(raw.dtype)
+        """Scaled to the nearer bound; a zero vector, which has no direction, stays zero."""
+        length, zero = _smooth_length(raw, self.dims(raw.ndim))
+        factor = torch.maximum((self.max / length).clamp(max=1.0), self.min / length)
+        return raw * torch.where(zero, 1.0, factor).to(raw.dtype)
 
     def raw(self, w: Tensor) -> Tensor:
         """As it is."""
@@ -230,10 +233,10 @@ def scaled(w: Tensor, factor: Tensor, which: Tensor, dims: tuple[int, ...], *, u
     """Vectors times `factor` (exactly 1 outside `which`), the stored length not above (up=False) or below (True) it.
 
     The factor is given 3 roundings of room: its own cast and two products, each at most eps / 2 relative. A narrow
-    type, where that would be much, is multiplied in float32 and each entry rounded toward zero, or away from it.
+    type, where that would be much, is multiplied in float64 and each entry rounded toward zero, or away from it.
     """
     if w.dtype in NARROW:
-        exact = w.float() * factor.float()
+        exact = w.to(wide(w)) * factor.to(wide(w))
         y = exact.to(w.dtype) if up is None else toward_zero(exact, w.dtype, away=up)
         return torch.where(which, y, w)
     if up is not None:
@@ -242,12 +245,14 @@ def scaled(w: Tensor, factor: Tensor, which: Tensor, dims: tuple[int, ...], *, u
         ) / torch.finfo(w.dtype).eps
         factor = torch.where(which, factor * (1 + (room if up else -room) * torch.finfo(w.dtype).eps), 1.0)
     # In two steps, since 1e-20 / 1e30 is no float32; the second is 1 nearly always, and a product with 1 is exact.
-    first = factor.clamp(1e-30, 1e30)
+    first = factor.clamp(1e-36, 1e36)
     return w * first.to(w.dtype) * (factor / first).to(w.dtype)
 
 
 def drawn_in(w: Tensor, metric: Tensor, radius: float, dims: tuple[int, ...], which: Tensor) -> Tensor:
     """The nearest points at distance `radius` from 0 in the metric, for the vectors `which`; about, see `_onto`."""
+    if w.numel() == 0:
+        return w
     rows, weights, chosen = as_rows(w, dims), as_rows(metric, dims), which.flatten()
     if rows.is_cuda or rows.is_meta:
         moved = torch.where(chosen.unsqueeze(1), _onto(rows, weights, radius), rows)
@@ -281,9 +286,17 @@ def _onto(rows: Tensor, metric: Tensor | None, radius: float) -> Tensor:
         slope = torch.where(there, squares / (gap + s), 0.0).sum(1, keepdim=True)
         step = ((length / r - 1) * length.square() / slope).nan_to_num(0.0, posinf=0.0).clamp(min=0)
         s = s + step
-        if settled(step <= 1e-12 * s):
+        if settled(step <= 1e-12 * s, wait=True):
             break
     return (torch.where(there, d * y / (gap + s), y) * unit).to(rows.dtype)
+
+
+def _smooth_length(raw: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Lengths whose gradient is finite everywhere, and which vectors are zero: theirs counts as that of ones."""
+    zero = (raw == 0).all(dims, keepdim=True) if dims else raw == 0
+    x = torch.where(zero, torch.ones_like(raw), raw)
+    x = x.float() if x.dtype in NARROW else x
+    return torch.linalg.vector_norm(x, dim=dims, keepdim=True) if dims else x.abs(), zero
 
 
 def _with_direction(w: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Length]:

@@ -12,6 +12,7 @@ from ..errors import BadInput
 from ._base import Constraint
 from ._binding import held_in
 from ._declaring import Patterns, _matching, _place, refuse_unreal
+from ._matched import is_raw
 
 
 @final
@@ -69,6 +70,8 @@ def parametrize(
     for name in found:
         module, leaf = _place(model, name)
         refuse_unreal("parametrize", name, named[name])
+        if is_raw(name):
+            raise BadInput("parametrize", f"{name!r} belongs to a parametrization", "one for each weight is right")
         if id(named[name]) in held:
             raise BadInput("parametrize", f"{name!r} is already constrained", "one of the two would be right")
         if sum(p is named[name] for p in named.values()) > 1:

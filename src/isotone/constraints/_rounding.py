@@ -5,6 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+try:
+    from torch._C._functorch import is_batchedtensor as _batched  # under vmap a flag is many, and none can be asked
+except ImportError:
+
+    def _batched(tensor: Tensor) -> bool:
+        """Another torch: vmap is refused by torch itself then."""
+        return False
+
+
 NARROW = (torch.bfloat16, torch.float16)
 
 
@@ -35,11 +44,12 @@ def toward_zero(exact: Tensor, dtype: torch.dtype, *, away: bool = False) -> Ten
     return torch.where(y.to(exact.dtype).abs() > exact.abs(), torch.nextafter(y, torch.zeros_like(y)), y)
 
 
-def settled(flags: Tensor) -> bool:
-    """Whether all flags are known to be set.
+def settled(flags: Tensor, *, wait: bool = False) -> bool:
+    """Whether all flags are known to be set, so that what follows may be spared.
 
-    To ask a GPU is to wait for it, and no CUDA graph can record it: there nothing is known, and the work is done.
+    To ask a GPU is to wait for it: that is done only with `wait`, where rounds of work are at stake, and never while a
+    CUDA graph is recorded, or under `vmap`. There nothing is known, and the work is done.
     """
-    if flags.is_meta or flags.is_cuda:
+    if flags.is_meta or _batched(flags) or (flags.is_cuda and (not wait or torch.cuda.is_current_stream_capturing())):
         return False
     return bool(flags.all())

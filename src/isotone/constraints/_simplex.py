@@ -151,7 +151,7 @@ def thresholded(v: Tensor, metric: Tensor | None, total: float) -> Tensor:
         v = v if total == 1 else v / total
         a = torch.ones((), dtype=v.dtype, device=v.device)
         t = _newton(v, a, _left(v, a))
-    elif v.dtype is not torch.float64 and settled(v.abs().amax() <= 16 * total) and _tame(metric):
+    elif v.dtype is not torch.float64 and settled(v.abs().amax() <= 16 * total, wait=True) and _tame(metric):
         v, a = v.float() / total, _inverse(metric.float())
         t = _newton(v, a, _left(v, a))
     else:
@@ -162,12 +162,17 @@ def thresholded(v: Tensor, metric: Tensor | None, total: float) -> Tensor:
         t = _newton(v, a, torch.where(t.isfinite(), t, left))
     x = F.relu(v - t * a)
     reached = x.sum(1, keepdim=True, dtype=wide(v))
-    return torch.where(top.isnan(), top.to(x.dtype), x * (total / reached).to(x.dtype))
+    x = x * torch.where(reached > 0, total / reached, 0.0).to(x.dtype)
+    if metric is not None:
+        # Entries so large that t could not be told from where the last one leaves: that one has it all.
+        last = (v / a).argmax(1, keepdim=True)
+        x = torch.where(reached > 0, x, torch.zeros_like(x).scatter(1, last, total))
+    return torch.where(top.isnan(), top.to(x.dtype), x)
 
 
 def _tame(metric: Tensor) -> bool:
     """Whether float32 is fine enough for the ratios of a metric."""
-    return settled(metric.amin() >= 1e-6 * metric.amax())
+    return settled(metric.amin() >= 1e-6 * metric.amax(), wait=True)
 
 
 def _inverse(metric: Tensor) -> Tensor:
@@ -194,7 +199,7 @@ def _newton(v: Tensor, a: Tensor, t: Tensor) -> Tensor:
         # Positive entries only get fewer as t rises: as many as before are the same ones, for which the step was exact.
         # Near ties rounding may let one come and go: then the step is as small as that.
         same = slope == before if before is not None else torch.zeros_like(slope, dtype=torch.bool)
-        if settled(same | (step.abs() <= close * t.abs()) | slope.isnan()):
+        if settled(same | (step.abs() <= close * t.abs()) | slope.isnan(), wait=True):
             break
         before = slope
     return t

@@ -1,7 +1,7 @@
 """Inverses of the smooth maps, for numbers that keep away from their walls.
 
 On its wall a smooth map is flat: a weight that starts there would hardly move, whatever the gradient. So weights nearer
-to a wall than `SHARE` of their mean distance from it are moved to that distance.
+to a wall than `SHARE` of their mean distance from it (of 1, if all are on it) are moved to that distance.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def inverse_softplus(x: Tensor) -> Tensor:
     tensor([1.0000, 3.0000, 0.0133])
     """
     finite = torch.where(x.isfinite(), x, 0.0).clamp(min=0)
-    least = SHARE * finite.sum() / x.isfinite().sum().clamp(min=1)
-    x = torch.maximum(x, least.clamp(min=torch.finfo(x.dtype).eps).to(x.dtype))
+    mean = finite.sum() / x.isfinite().sum().clamp(min=1)
+    x = torch.maximum(x, SHARE * torch.where(mean > 0, mean, torch.ones_like(mean)))
     return x + torch.log(-torch.expm1(-x))
 
 

@@ -23,7 +23,7 @@ from ._binding import KEY, Binding, Held, bindings
 from ._metric import directed_out, metric_of, misfit
 from ._sharded import behind, is_sharded, swallowed
 
-STEPS_BEFORE_WARNING = 10
+STEPS_BEFORE_WARNING = 100  # a critic may take as many before its generator takes one
 
 _told: weakref.WeakSet[Optimizer] = weakref.WeakSet()  # of a metric that is not known
 _told_of_eval: weakref.WeakSet[Optimizer] = weakref.WeakSet()
@@ -48,8 +48,14 @@ def after_step(optimizer: Optimizer, *_: Any) -> None:
             _say_gone(binding, groups)
         # In the optimizer's order, not that of the registry: processes that share a weight must meet at the same one.
         # From its end: what was stepped last is still in the cache.
+        fault: BadInput | None = None
         for key in [key for key in reversed(groups) if key in found]:
-            _put_back(optimizer, *groups[key], found[key])
+            try:
+                _put_back(optimizer, *groups[key], found[key])
+            except BadInput as first:  # the other weights are put back all the same
+                fault = fault or first
+        if fault is not None:
+            raise fault
     if found and callable(getattr(optimizer, "eval", None)) and callable(getattr(optimizer, "train", None)):
         _say_it_moves_elsewhere(optimizer)
 
@@ -59,7 +65,7 @@ def _put_back(optimizer: Optimizer, p: Any, group: dict[str, Any], places: list[
     first: Held | None = None
     for binding, name, held in places:
         binding.stepped[name], binding.unseen[name] = id(p), 0
-        if name in binding.suspended:
+        if binding.suspended[name]:
             continue
         if first is not None:
             _refuse_two(binding, name, held, first)
