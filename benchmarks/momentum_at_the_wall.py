@@ -1,7 +1,7 @@
 """Does it help to forget the momentum of weights that a step has carried out of their set (`clear_momentum=True`)?
 
 Non-negative weights, each problem with several seeds, once with the momentum kept and once with it cleared: steps until
-the loss is within 1e-3 of the constrained optimum (relatively), and the loss at the end. Problems: least squares with exact
+the loss is within 1e-3 of the constrained optimum, relatively, and the loss at the end. Problems: least squares with exact
 gradients and with minibatches, logistic regression with minibatches, and a small MonotoneMLP, of which no optimum is
 known: the steps are to within a tenth of the better end of the two, and the loss is that of all rows.
 
@@ -43,7 +43,7 @@ PROBLEMS = {
 
 
 def problem(name, alike, seed):
-    """A model whose weights are to be held, all rows, the loss of some, and its least value inside where that is known."""
+    """A model whose weights are to be held, all rows, the loss of some, and its least value inside if it is known."""
     made = torch.Generator().manual_seed(seed)
     x = (1 - alike) ** 0.5 * torch.randn(ROWS, FEATURES, generator=made)
     x = (x + alike**0.5 * torch.randn(ROWS, 1, generator=made)).double()

@@ -34,7 +34,7 @@ from isotone.constraints import (
     Simplex,
     UnitNorm,
 )
-from isotone.constraints._elementwise import by_direction, inward
+from isotone.constraints._elementwise import by_direction, inward, within_all_
 from isotone.constraints._entries import Entries
 from isotone.errors import BadInput
 
@@ -185,6 +185,17 @@ def test_no_member_is_nearer(case, seed, size, in_metric):
     assert bool(
         (distance(nearest) <= distance(member) * (1 + 1e-9) + (room.sum(case.dims) if case.dims else room)).all()
     )
+
+
+@pytest.mark.parametrize(
+    "constraint", [NonNegative(), NonPositive(), Between(-0.1, 0.3), Between(low=0.1), LinfBall(0.3)], ids=repr
+)
+def test_many_weights_in_one_launch_are_projected_as_each_by_itself(constraint):
+    """The way that a GPU takes; its kernels exist on the CPU too."""
+    weights = [numbers((6, 5), dtype, seed) for dtype in DTYPES for seed in range(3)]
+    right = [constraint.project(w) for w in weights]
+    within_all_(weights, constraint)
+    assert all(bool(same_bits(w, r).all()) for w, r in zip(weights, right, strict=True))
 
 
 @settings(max_examples=200, deadline=None)

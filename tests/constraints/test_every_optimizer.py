@@ -148,7 +148,7 @@ class World:
     """A layer for every set and three free ones, and gradients that push each out of any set.
 
     The loss of a weight is half the squared distance to a target that changes from step to step, times 3; the targets
-    are far away and as random as any. The first row of each target is 0, for the set that has a hole there.
+    are far away, random, and fall from left to right. The first row of each is 0, for the set that has a hole there.
     """
 
     def __init__(self, dtype: torch.dtype, device: str, *, held: bool) -> None:
@@ -163,6 +163,7 @@ class World:
                 inside = start if row is None else row.constraint.for_layer(layer, "weight").project(start.to(dtype))
                 layer.weight.copy_(inside)
                 far = torch.randn(OUT, IN, generator=made) + 0.3 * torch.randn(5, OUT, IN, generator=made)
+                far += 0.5 - 0.5 * torch.arange(IN)
                 far[:, 0] = 0
                 self.targets.append(far.to(device, dtype))
         if held:

@@ -56,6 +56,10 @@ class Held:
         else:
             self.constraint.project_([p.detach()])
 
+    def plain(self, p: Tensor) -> bool:
+        """Whether nothing has to be known but the numbers in `p`: then many such weights are projected together."""
+        return getattr(self.constraint, "uniform", False) and not self.clear_momentum and not is_sharded(p)
+
     def violation(self, p: Tensor) -> float:
         """How far outside the worst entry is; NaN for one without values, or of another shape."""
         if p.is_meta or not self._fits(p):

@@ -35,8 +35,8 @@ class Intersection(Constraint):
     ball (the signs first); one interval for all entries with a sequence in order (the order first); bounds of single
     entries with a norm ball, L1 ball or simplex; a norm ball with any of these, by bisection. Otherwise Dykstra's
     alternating projections, for convex sets, until what each set has pushed back stands still. The last two end in
-    every set up to 8 eps of the dtype (half types 4 eps, float64 1e-13) times the vector's largest entry; that counts as
-    inside.
+    every set up to 8 eps of the dtype (half types 4 eps, float64 1e-13) times the vector's largest entry, and that
+    counts as inside.
 
     Raises:
         BadInput: a set that is not convex meets others in a way for which no formula is known; or the sets do not meet.

@@ -43,9 +43,12 @@ class Elementwise(Constraint):
         return within(w, *self.bounds(w.shape, w.dtype, w.device))
 
     def project_(self, weights: Sequence[Tensor]) -> None:
-        """As `project`, in place."""
-        for w in weights:
-            within_(w, *self.bounds(w.shape, w.dtype, w.device))
+        """As `project`, in place; on a GPU, where a launch costs more than a small weight, many in one launch."""
+        if self.uniform and all(w.is_cuda for w in weights):
+            within_all_(weights, self)
+        else:
+            for w in weights:
+                within_(w, *self.bounds(w.shape, w.dtype, w.device))
 
     def check(self, w: Tensor) -> None:
         """Bounds of the shape of `w`, with a number of its dtype between them."""
@@ -252,6 +255,20 @@ def within_(w: Tensor, low: Bound, high: Bound) -> None:
         w.clamp_(max=high).add_(0.0)
     else:
         w.clamp_(low, high).add_(0.0)
+
+
+def within_all_(weights: Sequence[Tensor], constraint: Elementwise) -> None:
+    """As `within_` for each, by torch's multi-tensor kernels."""
+    by_kind: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
+    for w in weights:
+        by_kind.setdefault((w.dtype, w.device), []).append(w)
+    for (dtype, device), some in by_kind.items():
+        low, high = map(float, constraint.bounds(some[0].shape, dtype, device))
+        if low != -math.inf:
+            torch._foreach_clamp_min_(some, low)
+        if high != math.inf:
+            torch._foreach_clamp_max_(some, high)
+        torch._foreach_add_(some, 0.0)
 
 
 def _tensors(bounds: tuple[Bound, Bound], like: Tensor) -> tuple[Tensor, Tensor]:

@@ -81,8 +81,8 @@ def say_what_a_glob_missed(
     if computed:
         warnings.warn(
             f"{pattern!r} does not hold weights that a parametrization computes. "
-            f"{listed(sorted(set(computed)), 'name')} Give them a constraint as a parametrization, or leave them out with "
-            "exclude='*parametrizations*'.",
+            f"{listed(sorted(set(computed)), 'name')} Give them a constraint as a parametrization, or leave them "
+            "out with exclude='*parametrizations*'.",
             stacklevel=3,
         )
     if missed:

@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ..errors import BadInput
+from ._base import Constraint
 from ._binding import KEY, Binding, Held, bindings
 from ._metric import directed_out, metric_of, misfit
 from ._sharded import behind, is_sharded, swallowed
@@ -49,19 +50,28 @@ def after_step(optimizer: Optimizer, *_: Any) -> None:
         # In the optimizer's order, not that of the registry: processes that share a weight must meet at the same one.
         # From its end: what was stepped last is still in the cache.
         fault: BadInput | None = None
+        alike: dict[Constraint, list[Tensor]] = {}  # weights that may be projected together
         for key in [key for key in reversed(groups) if key in found]:
             try:
-                _put_back(optimizer, *groups[key], found[key])
+                _put_back(optimizer, *groups[key], found[key], alike)
             except BadInput as first:  # the other weights are put back all the same
                 fault = fault or first
+        for constraint, weights in alike.items():
+            constraint.project_(weights)
         if fault is not None:
             raise fault
     if found and callable(getattr(optimizer, "eval", None)) and callable(getattr(optimizer, "train", None)):
         _say_it_moves_elsewhere(optimizer)
 
 
-def _put_back(optimizer: Optimizer, p: Any, group: dict[str, Any], places: list[tuple[Binding, str, Held]]) -> None:
-    """One tensor, which is projected once however many names lead to it."""
+def _put_back(
+    optimizer: Optimizer,
+    p: Any,
+    group: dict[str, Any],
+    places: list[tuple[Binding, str, Held]],
+    alike: dict[Constraint, list[Tensor]],
+) -> None:
+    """One tensor, which is projected once however many names lead to it; or put with those that are projected alike."""
     first: Held | None = None
     for binding, name, held in places:
         binding.stepped[name], binding.unseen[name] = id(p), 0
@@ -72,7 +82,12 @@ def _put_back(optimizer: Optimizer, p: Any, group: dict[str, Any], places: list[
             continue
         first = held
         if p.requires_grad or p.grad is not None:  # an optimizer moves a frozen weight that has one
-            _enforce(optimizer, group, f"{binding.kind}.{name}", p, held)
+            if not held.euclidean and misfit(optimizer, elementwise=held.constraint.elementwise):
+                _say_misfit(optimizer, f"{binding.kind}.{name}", held)
+            if held.plain(p):
+                alike.setdefault(held.constraint, []).append(p.detach())
+            else:
+                _enforce(optimizer, group, p, held)
 
 
 def _shard_of(binding: Binding, name: str, p: Tensor, groups: dict[int, tuple[Any, Any]]) -> Any:
@@ -84,11 +99,8 @@ def _shard_of(binding: Binding, name: str, p: Tensor, groups: dict[int, tuple[An
     return shard if id(shard) in groups else None
 
 
-def _enforce(optimizer: Optimizer, group: dict[str, Any], name: str, p: Tensor, held: Held) -> None:
-    constraint = held.constraint
-    if not held.euclidean and misfit(optimizer, elementwise=constraint.elementwise):
-        _say_misfit(optimizer, name, held)
-    metric = None
+def _enforce(optimizer: Optimizer, group: dict[str, Any], p: Tensor, held: Held) -> None:
+    constraint, metric = held.constraint, None
     if constraint.takes_metric and not constraint.elementwise and not held.euclidean:
         metric = metric_of(optimizer, group, p)
     before = p.detach().clone() if held.clear_momentum else None
