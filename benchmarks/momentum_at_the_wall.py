@@ -1,8 +1,8 @@
 """Does it help to forget the momentum of weights that a step has carried out of their set (`clear_momentum=True`)?
 
 Non-negative weights, each problem with several seeds, once with the momentum kept and once with it cleared: steps until
-the loss is within 1e-3 of the constrained optimum, relatively, and the loss at the end. Problems: least squares with exact
-gradients and with minibatches, logistic regression with minibatches, and a small MonotoneMLP, of which no optimum is
+the loss is within 1e-3 of the constrained optimum, relatively, and the loss at the end. Least squares with exact
+gradients and with minibatches, logistic regression with minibatches, a small MonotoneMLP, of which no optimum is
 known: the steps are to within a tenth of the better end of the two, and the loss is that of all rows.
 
     python benchmarks/momentum_at_the_wall.py [--seeds 10]

@@ -148,7 +148,7 @@ class World:
     """A layer for every set and three free ones, and gradients that push each out of any set.
 
     The loss of a weight is half the squared distance to a target that changes from step to step, times 3; the targets
-    are far away, random, and fall from left to right. The first row of each is 0, for the set that has a hole there.
+    are far away and random. The first row of each is 0, for the set that has a hole there.
     """
 
     def __init__(self, dtype: torch.dtype, device: str, *, held: bool) -> None:
@@ -158,12 +158,12 @@ class World:
         self.targets = []
         with torch.no_grad():
             for layer, row in itertools.zip_longest(self.net, SETS):
-                start = 0.03 * torch.randn(OUT, IN, generator=made)
+                # In the wrong order both ways, so that sequences start with equal entries.
+                start = 0.03 * (torch.randn(OUT, IN, generator=made) - torch.arange(IN) + torch.arange(OUT)[:, None])
                 # The same start with a hold or without: inside, and mostly on the wall.
                 inside = start if row is None else row.constraint.for_layer(layer, "weight").project(start.to(dtype))
                 layer.weight.copy_(inside)
                 far = torch.randn(OUT, IN, generator=made) + 0.3 * torch.randn(5, OUT, IN, generator=made)
-                far += 0.5 - 0.5 * torch.arange(IN)
                 far[:, 0] = 0
                 self.targets.append(far.to(device, dtype))
         if held:

@@ -36,13 +36,14 @@ def after_step(optimizer: Optimizer, *_: Any) -> None:
     if not present:
         return
     groups = {id(p): (p, group) for group in optimizer.param_groups for p in group["params"]}
+    sharded = any(is_sharded(p) for p, _ in groups.values())
     found: dict[int, list[tuple[Binding, str, Held]]] = {}
     with torch.no_grad():
         for binding in present:
             for name, p, held in binding.parameters():
                 if id(p) in groups:
                     found.setdefault(id(p), []).append((binding, name, held))
-                elif (shard := _shard_of(binding, name, p, groups)) is not None:
+                elif sharded and (shard := _shard_of(binding, name, p, groups)) is not None:
                     found.setdefault(id(shard), []).append((binding, name, held))
                 elif p.requires_grad and p.grad is not None and binding.stepped.get(name) != id(p):
                     _count_unseen(binding, name, held, p.grad)
@@ -92,7 +93,7 @@ def _put_back(
 
 def _shard_of(binding: Binding, name: str, p: Tensor, groups: dict[int, tuple[Any, Any]]) -> Any:
     """What the optimizer steps where FSDP2 shows a gathered copy."""
-    if not any(is_sharded(q) for q, _ in groups.values()) or is_sharded(p):
+    if is_sharded(p):
         return None
     known = groups.get(binding.stepped.get(name, 0), (None, None))[0]
     shard = known if is_sharded(known) else behind(binding.own, name)
