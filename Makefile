@@ -9,6 +9,9 @@ DATA ?= $(ISOTONE_DATA)
 demo: $(VENV)/.installed
 	$(BIN)/isotone demo --out isotone-demo
 
+# On networks as small as those of the tests a second thread costs more than it brings, and on busy cores very much more.
+test test-slow: export OMP_NUM_THREADS ?= 1
+
 # Tests, doctests and the README's examples; what takes minutes is left to test-slow.
 test: $(VENV)/.installed
 	$(BIN)/pytest -q -m "not slow"
