@@ -25,7 +25,6 @@ from torch.nn.utils import parametrize
 import isotone
 from isotone import (
     Between,
-    Increasing,
     L1Ball,
     MaxNorm,
     MinMaxNorm,
@@ -148,7 +147,6 @@ def ways(x: Tensor) -> dict[str, tuple[str, Step | None]]:
         "Simplex, Euclidean":               ("nothing",        held(Simplex(), x, metric="euclidean")),
         "Simplex, metric of AdamW":         ("nothing",        held(Simplex(), x)),
         "L1Ball(10), metric of AdamW":      ("nothing",        held(L1Ball(10.0), x)),
-        "Increasing, metric of AdamW":      ("nothing",        held(Increasing(), x)),
         "clamp_ by hand":                   ("nothing",        step_of(network(str(x.device)), x, clamped)),
         "torch.renorm by hand":             ("nothing",        step_of(network(str(x.device)), x, renormed)),
         "simplex by sort":                  ("nothing",        step_of(network(str(x.device)), x, sorted_simplex)),
