@@ -230,7 +230,7 @@ def test_the_regression_in_a_ball_that_ends_14_percent_above():
         constrain(layer, "weight", MaxNorm(1.0), metric=metric)
         optimizer = torch.optim.Adam(layer.parameters(), lr=0.01)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: 1 / (1 + i / 300))
-        for _ in range(4000):
+        for _ in range(3000):
             layer.weight.grad = (layer.weight.detach()[0] @ x.T - y)[None] @ x / 200
             optimizer.step()
             schedule.step()
