@@ -52,7 +52,7 @@ pytestmark = pytest.mark.skipif(
 STEPS = 50
 DTYPES = (torch.float32, torch.bfloat16)
 DEVICES = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
-OUT, IN = 3, 4
+OUT, IN = 2, 4
 LOW = [-0.01 * (i % 3) for i in range(IN)]
 HIGH = [0.005 * (1 + i % 2) for i in range(IN)]
 DIRECTIONS = (1, -1, 0, 1)
@@ -148,7 +148,8 @@ class World:
     """A layer for every set and three free ones, and gradients that push each out of any set.
 
     The loss of a weight is half the squared distance to a target that changes from step to step, times 3; the targets
-    are far away and random. The first row of each is 0, for the set that has a hole there.
+    are far away and random. The first row of each is 0, for the set that has a hole there. For LBFGS, which
+    compares the slopes of its steps and in bfloat16 diverges by itself where they change, they stay.
     """
 
     def __init__(self, dtype: torch.dtype, device: str, *, held: bool) -> None:
@@ -195,7 +196,7 @@ class World:
         def closure(step: int) -> Tensor:
             loss = torch.zeros((), device=self.targets[0].device)
             for layer, target in zip(self.net, self.targets, strict=True):
-                way = layer.weight.detach() - target[step % 5]
+                way = layer.weight.detach() - target[0 if info.step_requires_closure else step % 5]
                 gradient = 3 * sign * way
                 if info.only_supports_sparse_grads:
                     touched = torch.tensor([[step % OUT, (step + 1) % OUT]], device=way.device)
