@@ -33,6 +33,7 @@ from isotone import (
     Simplex,
     UnitNorm,
 )
+from isotone.progress import Progress
 
 LAYERS, WIDTH = 8, 1600
 Step = Callable[[], object]
@@ -172,11 +173,14 @@ def timed(step: Step, device: str) -> float:
 
 def measure(steps: dict[str, Step], rounds: int, device: str) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(rounds + 2):
-        for name, step in steps.items():
-            spent = timed(step, device)
-            if turn >= 2:  # the first two warm up
-                times[name].append(spent)
+    with Progress() as progress:
+        bar = progress.bar("steps", (rounds + 2) * len(steps))
+        for turn in range(rounds + 2):
+            for i, (name, step) in enumerate(steps.items()):
+                spent = timed(step, device)
+                if turn >= 2:  # the first two warm up
+                    times[name].append(spent)
+                bar.update(turn * len(steps) + i + 1, name)
     return times
 
 
@@ -186,7 +190,7 @@ def kept_memory(constraint: isotone.Constraint) -> int:
 
     def alive() -> int:
         gc.collect()
-        return sum(t.untyped_storage().nbytes() for t in gc.get_objects() if isinstance(t, Tensor))
+        return sum(t.untyped_storage().nbytes() for t in gc.get_objects() if issubclass(type(t), Tensor))
 
     x = torch.randn(4, WIDTH)
     free, own = step_of(network("cpu"), x), held(constraint, x)

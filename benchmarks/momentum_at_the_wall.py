@@ -22,6 +22,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 import isotone
+from isotone.progress import Progress
 
 ROWS, FEATURES, BATCH = 400, 30, 32
 LEVEL, LEVEL_WITHOUT_OPTIMUM = 1e-3, 0.1
@@ -135,6 +136,14 @@ def spread(values):
     return f"{middle:9.4g} [{low:.4g}, {high:.4g}]"
 
 
+def progressing(values, title):
+    with Progress() as progress:
+        bar = progress.bar(title, len(values))
+        for done, value in enumerate(values):
+            yield value
+            bar.update(done + 1)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10)
@@ -147,7 +156,7 @@ def main():
     for name in PROBLEMS:
         for optimizer in OPTIMIZERS:
             steps, ends = ([], []), ([], [])
-            for seed in range(seeds):
+            for seed in progressing(range(seeds), f"{name}, {optimizer}"):
                 runs = [train(name, optimizer, seed, clear) for clear in (False, True)]
                 least = runs[0][1]
                 better_end = min(seen[-1] for seen, _ in runs)

@@ -14,6 +14,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 import isotone
+from certify.models import Formula
 from isotone.certify import certify
 from isotone.errors import BadInput
 from isotone.suggesting import Step, Suggestion, suggest
@@ -21,18 +22,6 @@ from isotone.suggesting._edits import Hold, implies, set_for
 from isotone.verdict import Verdict
 
 PROVED, REFUTED, UNKNOWN = Verdict.PROVED, Verdict.REFUTED, Verdict.UNKNOWN
-
-
-class Formula(nn.Module):
-    """A function as a module, with parts that it is handed after its inputs."""
-
-    def __init__(self, f, *parts):
-        super().__init__()
-        self.f = f
-        self.parts = nn.ModuleList(parts)
-
-    def forward(self, *inputs):
-        return self.f(*inputs, *self.parts)
 
 
 class Functional(nn.Module):

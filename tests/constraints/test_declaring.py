@@ -384,3 +384,13 @@ def test_strict_loading_refuses_weights_outside_before_they_are_copied():
     twin = copy.deepcopy(net)
     with pytest.raises(BadInput, match=r"'0.weight' is 1 outside"):
         twin.load_state_dict(free)
+
+
+def test_declared_again_the_later_options_count():
+    net = model()
+    constrain(net, "0.weight", NonNegative(), strict=True)
+    with pytest.raises(BadInput, match="strict=True"):
+        net.load_state_dict({name: -torch.ones_like(p) for name, p in net.state_dict().items()})
+    constrain(net, "0.weight", NonNegative())
+    with pytest.warns(UserWarning, match="has been projected"):
+        net.load_state_dict({name: -torch.ones_like(p) for name, p in net.state_dict().items()})

@@ -87,3 +87,10 @@ def test_training_in_a_steep_metric_stays_inside():
         (layer(x) - 1).square().mean().backward()
         optimizer.step()
         assert violations(layer) == {"weight": 0.0}
+
+
+def test_a_small_vector_beside_a_large_one_is_searched_as_finely():
+    both = Intersection(BALL, L1Ball(1.2, dim=-1))
+    w = torch.tensor([[5.0, -3.0, 1.0], [1e6, -3e6, 2e6]], dtype=torch.float64)
+    alone = torch.cat([both.project(row[None]) for row in w])
+    torch.testing.assert_close(both.project(w), alone, rtol=0, atol=1e-9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -69,7 +70,7 @@ def _hint(node: Node) -> str:
 
 def _turning_point(capture: Capture, walked: Walked, bad: list[Node]) -> Node:
     """The first node that mixes rising and falling; if none mixes, the last one that turns the order."""
-    leading = _ancestors(bad)
+    leading = ancestors(bad)
     order = [n for n in capture.nodes if n in leading]
 
     def new(node: Node, seen: Any) -> bool:
@@ -82,7 +83,8 @@ def _turning_point(capture: Capture, walked: Walked, bad: list[Node]) -> Node:
     return mixing[0] if mixing else turning[-1] if turning else bad[0]
 
 
-def _ancestors(nodes: list[Node]) -> set[Node]:
+def ancestors(nodes: Iterable[Node]) -> set[Node]:
+    """The nodes that these are made of, with them."""
     found: set[Node] = set()
     open_ = list(nodes)
     while open_:

@@ -7,7 +7,6 @@
 
 from ._base import Constraint as Constraint
 from ._combined import Intersection as Intersection
-from ._combined import Masked as Masked
 from ._declaring import constrain as constrain
 from ._declaring import constraints_of as constraints_of
 from ._declaring import project_ as project_
@@ -20,6 +19,7 @@ from ._elementwise import NonNegative as NonNegative
 from ._elementwise import NonPositive as NonPositive
 from ._elementwise import Sign as Sign
 from ._keras import from_keras as from_keras
+from ._masked import Masked as Masked
 from ._matched import Matched as Matched
 from ._norms import MaxNorm as MaxNorm
 from ._norms import MinMaxNorm as MinMaxNorm

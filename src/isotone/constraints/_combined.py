@@ -1,14 +1,12 @@
-"""Sets made of sets: where several meet, and those that speak of some entries only."""
+"""Where several sets meet."""
 
 from __future__ import annotations
 
 import functools
-import math
 import warnings
 from dataclasses import dataclass
 from typing import Any, final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,8 +14,7 @@ from ..errors import BadInput
 from ._base import Constraint
 from ._bounded import balled, bounded, takes_bounds
 from ._dims import as_rows, from_rows
-from ._elementwise import Bound, Elementwise, NonNegative, within
-from ._entries import Entries
+from ._elementwise import Bound, Elementwise, NonNegative
 from ._norms import MaxNorm, UnitNorm
 from ._ordered import Decreasing, Increasing
 from ._rounding import NARROW, wide
@@ -41,7 +38,8 @@ class Intersection(Constraint):
     Raises:
         BadInput: a set that is not convex meets others in a way for which no formula is known; or the sets do not meet.
 
-    Cost: as its sets where exact, otherwise some to some hundred times that, in float64.
+    Cost: as its sets where one follows the other; bounds with a ball or simplex some 60 passes, a ball with anything 60
+    projections of that; by Dykstra some to some thousand turns. All but the first in float64, and not for CUDA graphs.
     Source: Boyle and Dykstra, Advances in Order Restricted Statistical Inference (1986).
 
     >>> Intersection(NonNegative(), isotone.MaxNorm(1.0, dim=-1)).project(torch.tensor([-7.0, 3.0, 4.0]))
@@ -158,6 +156,7 @@ class Intersection(Constraint):
     def _residual(self, w: Tensor) -> Tensor:
         """How far outside one of its sets an entry that was found in rounds may be."""
         info = torch.finfo(w.dtype)
+        # A part measures by its own projection, which goes up to 4 eps further in than it must.
         share = 4 * info.eps if w.dtype in NARROW else max(8 * info.eps, 1e-13)
         dims = self._dims(w.ndim)
         return share * (w.abs().amax(dims, keepdim=True) if dims else w.abs()) + info.tiny
@@ -210,18 +209,18 @@ class Intersection(Constraint):
         parts: tuple[Constraint, ...] = (*self._others, *(() if self._bounds is None else (self._bounds,)))
         kept = [torch.zeros_like(x) for _ in parts]
         for turn in range(1, _MOST):
-            moved = 0.0
+            moved = torch.zeros_like(x)
             for i, part in enumerate(parts):
                 y = part.project(x + kept[i], metric)
                 now = x + kept[i] - y
-                moved = max(moved, float((now - kept[i]).abs().max()))
+                moved = torch.maximum(moved, (now - kept[i]).abs())
                 kept[i], x = now, y
             # Dykstra can stand still for many turns before it goes on, at members too. What stands still only at the
             # limit is what each part has pushed back (Birgin and Raydan, SIAM J. Scientific Computing 26, 2005).
-            if moved <= 0.1 * float(residual.max()) / turn:
+            if bool((moved <= 0.1 * residual / turn).all()):
                 return x
         warnings.warn(
-            f"{self!r}: no nearest member was found in {_MOST} rounds; the weights are inside, and not the nearest.",
+            f"{self!r}: the nearest member was not reached in {_MOST} rounds; a member that may be farther is taken.",
             stacklevel=2,
         )
         return x
@@ -244,109 +243,6 @@ class Intersection(Constraint):
             return
         if not float(self.violation(self.project(w))) == 0.0:
             raise BadInput(repr(self), "no weight that is in all of its sets was found", "sets that meet are right")
-
-
-@final
-@dataclass(frozen=True)
-class Masked(Constraint):
-    """A constraint for some entries only; the others are free.
-
-    Args:
-        constraint: the set.
-        mask: true where it holds, an array that broadcasts to the weight. A set of vectors takes any mask if entries
-            can be left out of it (norm balls, simplex); otherwise the mask must take vectors whole.
-
-    >>> Masked(isotone.NonNegative(), [True, False]).project(torch.tensor([-1.0, -1.0]))
-    tensor([ 0., -1.])
-    """
-
-    constraint: Constraint
-    mask: Any
-
-    def __post_init__(self) -> None:
-        mask = self.mask if isinstance(self.mask, Entries) else Entries(np.asarray(self.mask, dtype=bool))
-        object.__setattr__(self, "mask", mask)
-
-    @property
-    def elementwise(self) -> bool:  # type: ignore[override]
-        """As what it masks."""
-        return self.constraint.elementwise
-
-    @property
-    def convex(self) -> bool:  # type: ignore[override]
-        """As what it masks."""
-        return self.constraint.convex
-
-    @property
-    def takes_metric(self) -> bool:  # type: ignore[override]
-        """As what it masks."""
-        return self.constraint.takes_metric
-
-    @property
-    def signs(self) -> bool:  # type: ignore[override]
-        """As what it masks."""
-        return self.constraint.signs
-
-    def check(self, w: Tensor) -> None:
-        """The mask and what it masks must fit."""
-        self._on(w.shape, w.device)
-        self.constraint.check(w)
-        self.project(w)
-
-    def for_layer(self, module: nn.Module, name: str) -> Masked:
-        """With the dimensions of the layer."""
-        return Masked(self.constraint.for_layer(module, name), self.mask)
-
-    def bounds(self, shape: torch.Size, dtype: torch.dtype, device: torch.device) -> tuple[Bound, Bound]:
-        """No bounds where the mask is false."""
-        mask = self._on(shape, device)
-        low, high = self.constraint.bounds(shape, dtype, device)  # type: ignore[attr-defined]
-        free = torch.full((), math.inf, dtype=dtype, device=device)
-        return torch.where(mask, low, -free).to(dtype), torch.where(mask, high, free).to(dtype)
-
-    def _on(self, shape: torch.Size, device: torch.device) -> Tensor:
-        mask: Tensor = self.mask.on(torch.bool, device)
-        try:
-            whole: Tensor = mask.expand(shape)
-            return whole
-        except RuntimeError:
-            raise BadInput(
-                "Masked",
-                f"a mask of shape {tuple(mask.shape)} came for a weight of shape {tuple(shape)}",
-                "one that broadcasts to the weight is right",
-            ) from None
-
-    def project(self, w: Tensor, metric: Tensor | None = None) -> Tensor:
-        """The rest stays as it is."""
-        mask = self._on(w.shape, w.device)
-        if self.elementwise:
-            return torch.where(mask, within(w, *self.bounds(w.shape, w.dtype, w.device)), w)
-        return torch.where(mask, self.constraint.project(self._filled(w, mask), metric), w)
-
-    def violation(self, w: Tensor) -> Tensor:
-        """Of the entries that it holds for."""
-        if w.numel() == 0:
-            return w.new_zeros(())
-        mask = self._on(w.shape, w.device)
-        if self.elementwise:
-            return super().violation(torch.where(mask, w, torch.zeros_like(w)))
-        return super().violation(w)
-
-    def _filled(self, w: Tensor, mask: Tensor) -> Tensor:
-        together = self.constraint.together(w.ndim)
-        if together is not None:
-            known = self._on(w.shape, torch.device("cpu"))
-            whole = known.all(together, keepdim=True) | ~known.any(together, keepdim=True) if together else known
-            if bool(whole.all()) or not together:
-                return w  # vectors are masked whole, and one has no effect on another
-        filler = self.constraint.filler
-        if filler is None:
-            raise BadInput(
-                repr(self.constraint),
-                "a mask came that takes some entries of a vector",
-                "one that takes vectors whole is right",
-            )
-        return torch.where(mask, w, filler)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,8 @@ def constrain(
 
     The weights are projected at once, and again at the end of every `step()` of every `torch.optim.Optimizer`, made
     before or after this call; nothing else has to be called. It survives `deepcopy`, `pickle`, `torch.save`,
-    `load_state_dict(assign=True)`, DDP and `fully_shard`; `state_dict` keys stay as they are. Hooks of one optimizer
+    `load_state_dict(assign=True)`, DDP and `fully_shard`; `state_dict` keys stay as they are. Declared again with the
+    same set, the later `strict`, `metric` and `clear_momentum` count. Hooks of one optimizer
     (its own `register_step_post_hook`) run before the projection: take averages of the weights after `step()`.
 
     Args:
@@ -86,17 +87,17 @@ def constrain(
     reshard(model)
     pattern, exclude = _several(pattern), _several(exclude)
     named = dict(model.named_parameters(remove_duplicate=False))
-    found = _matching("constrain", pattern, named, exclude, "parameter")
+    found = matching("constrain", pattern, named, exclude, "parameter")
     plan = {}
     with torch.no_grad():
         held = _already_held(model)
         for name in found:
-            module, leaf = _place(model, name)
+            module, leaf = place_of(model, name)
             plan[name] = _refuse_unfit(name, module, leaf, constraint, held)
         say_what_a_glob_missed(model, pattern, found, exclude)
         rows = []
         for name in found:
-            module, leaf = _place(model, name)
+            module, leaf = place_of(model, name)
             p = named[name]
             entry = Held(plan[name], p.ndim, strict, metric == "euclidean", clear_momentum)
             binding = binding_of(module)
@@ -108,7 +109,8 @@ def constrain(
     return Matched(rows)
 
 
-def _matching(where: str, pattern: Patterns, names: Iterable[str], exclude: Patterns, kind: str) -> list[str]:
+def matching(where: str, pattern: Patterns, names: Iterable[str], exclude: Patterns, kind: str) -> list[str]:
+    """The names that the patterns name, in order; `BadInput` or `NoMatch` if there are none."""
     names = list(names)
     patterns, without = _several(pattern), _several(exclude)
     if not patterns:
@@ -138,7 +140,8 @@ def _names(pattern: str, name: str) -> bool:
     return name == pattern or fnmatch.fnmatchcase(name, pattern)
 
 
-def _place(model: nn.Module, name: str) -> tuple[nn.Module, str]:
+def place_of(model: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """The module that has a parameter, and the parameter's name there."""
     path, _, leaf = name.rpartition(".")
     return model.get_submodule(path), leaf
 
@@ -225,7 +228,7 @@ def remove_constraint(model: nn.Module, pattern: Patterns = "*") -> tuple[str, .
         NoMatch: no constrained parameter is named.
     """
     declared = _declared(model)
-    found = _matching("remove_constraint", pattern, declared, (), "constrained parameter")
+    found = matching("remove_constraint", pattern, declared, (), "constrained parameter")
     for binding, name in map(declared.__getitem__, found):
         binding.let_go(name)
     return tuple(found)
@@ -248,7 +251,7 @@ def suspended(model: nn.Module, pattern: Patterns = "*") -> Iterator[tuple[str, 
     {'weight': 0.0}
     """
     declared = _declared(model)
-    found = _matching("suspended", pattern, declared, (), "constrained parameter")
+    found = matching("suspended", pattern, declared, (), "constrained parameter")
     mine = [declared[name] for name in found]
     for binding, name in mine:
         binding.suspended[name] += 1

@@ -33,6 +33,10 @@ class Along(Constraint):
             return self
         return dataclasses.replace(self, dim=inputs_of(module, name))  # type: ignore[type-var]
 
+    def raw(self, w: Tensor) -> Tensor:
+        """As it is: right for a set whose map leaves members alone."""
+        return w.clone()
+
     def dims(self, ndim: int) -> tuple[int, ...]:
         """The reduced dimensions as negative numbers, in order."""
         return reduced(self.dim, ndim, type(self).__name__)

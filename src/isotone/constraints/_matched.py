@@ -39,7 +39,13 @@ class Matched(tuple[str, ...]):
 
     def __str__(self) -> str:
         cells = [
-            (name, " x ".join(map(str, shape)) or "number", layer, repr(held), f"was {off:.3g} outside" if off else "")
+            (
+                name,
+                " x ".join(map(str, shape)) or "number",
+                layer,
+                repr(held),
+                f"was {off:.3g} outside" if off > 0 else "",
+            )
             for name, shape, layer, held, off in self.rows
         ]
         widths = [max(len(row[i]) for row in cells) for i in range(4)]

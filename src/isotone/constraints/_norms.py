@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..errors import BadInput
 from ._dims import Along, Dims, as_rows, by_chunks, from_rows
-from ._rounding import NARROW, settled, slack, toward_zero, wide
+from ._rounding import NARROW, settled, slack, tame, toward_zero, wide
 
 _NEWTON = 60  # quadratic convergence: about 6 are needed
 
@@ -33,7 +33,7 @@ class MaxNorm(Along):
         dim: the dimensions that make one vector; `"inputs"`, one vector per output unit, is read off the layer by
             `constrain`; None is the whole weight.
 
-    The result is the nearest member up to 3 eps of the dtype. A vector with an infinite entry has none and becomes NaN.
+    The result is the nearest member up to 4 eps of the dtype. A vector with an infinite entry has none and becomes NaN.
 
     >>> MaxNorm(1.0, dim=-1).project(torch.tensor([[3.0, 4.0], [0.3, 0.4]]))
     tensor([[0.6000, 0.8000],
@@ -63,10 +63,6 @@ class MaxNorm(Along):
         """Longer vectors are scaled down; the gradient along the vector is 0 there."""
         length, zero = _smooth_length(raw, self.dims(raw.ndim))
         return raw * torch.where(zero, 1.0, (self.max / length).clamp(max=1.0)).to(raw.dtype)
-
-    def raw(self, w: Tensor) -> Tensor:
-        """As it is."""
-        return w.clone()
 
 
 @final
@@ -107,10 +103,6 @@ class UnitNorm(Along):
         length, zero = _smooth_length(raw, self.dims(raw.ndim))
         return raw * torch.where(zero, 1.0, 1 / length).to(raw.dtype)
 
-    def raw(self, w: Tensor) -> Tensor:
-        """As it is."""
-        return w.clone()
-
 
 @final
 @dataclass(frozen=True)
@@ -136,7 +128,6 @@ class MinMaxNorm(Along):
     rate: float = 1.0
     dim: Dims = "inputs"
     convex: ClassVar[bool] = False
-    symmetric: ClassVar[bool] = False  # with a smaller entry a vector may be too short
 
     def __post_init__(self) -> None:
         _refuse_length("MinMaxNorm", "min", self.min)
@@ -189,10 +180,6 @@ class MinMaxNorm(Along):
         length, zero = _smooth_length(raw, self.dims(raw.ndim))
         factor = torch.maximum((self.max / length).clamp(max=1.0), self.min / length)
         return raw * torch.where(zero, 1.0, factor).to(raw.dtype)
-
-    def raw(self, w: Tensor) -> Tensor:
-        """As it is."""
-        return w.clone()
 
 
 class Length:
@@ -254,22 +241,33 @@ def drawn_in(w: Tensor, metric: Tensor, radius: float, dims: tuple[int, ...], wh
     if w.numel() == 0:
         return w
     rows, weights, chosen = as_rows(w, dims), as_rows(metric, dims), which.flatten()
-    if rows.is_cuda or rows.is_meta:
-        moved = torch.where(chosen.unsqueeze(1), _onto(rows, weights, radius), rows)
+
+    def onto(some: Tensor, metric: Tensor | None) -> Tensor:
+        return _onto(some, metric, radius)
+
+    if settled(chosen):
+        moved = by_chunks(rows, weights, onto)
+    elif rows.is_cuda or rows.is_meta:  # to pick rows is to wait for the device
+        moved = torch.where(chosen.unsqueeze(1), onto(rows, weights), rows)
     else:
         moved = rows.clone()
-        moved[chosen] = by_chunks(rows[chosen], weights[chosen], lambda r, d: _onto(r, d, radius))
+        moved[chosen] = by_chunks(rows[chosen], weights[chosen], onto)
     return from_rows(moved, w, dims)
 
 
 def _onto(rows: Tensor, metric: Tensor | None, radius: float) -> Tensor:
-    """d y / (d + m) for each row y and its metric d, with the m that gives it the length `radius`, up to 1e-12.
+    """d y / (d + m) for each row y and its metric d, with the m that gives it the length `radius`, up to rounding.
 
     Newton on 1 / |x(m)| - 1 / radius, which is concave in m: from the left it rises to the root without overshooting
-    (Conn, Gould and Toint, Trust-Region Methods, 2000, section 7.3). In float64, of a size about 1.
+    (Conn, Gould and Toint, Trust-Region Methods, 2000, section 7.3). Of a size about 1; in float32 where that is fine
+    enough for the weights, the ratios of the metric, and the radius.
     """
     assert metric is not None
-    y, d = rows.to(wide(rows)), metric.to(wide(rows))
+    size = rows.abs().amax()
+    narrow = rows.dtype is not torch.float64 and tame(metric)
+    narrow = narrow and settled((size <= 1e6 * radius) & (rows.abs().amax(1).amin() >= 1e-6 * radius), wait=True)
+    work = torch.float32 if narrow else wide(rows)
+    y, d = rows.to(work), metric.to(work)
     unit = y.abs().amax(1, keepdim=True)
     unit = torch.where(unit > 0, unit, 1.0)
     y, r, d = y / unit, radius / unit, d / d.amax(1, keepdim=True)
@@ -279,16 +277,21 @@ def _onto(rows: Tensor, metric: Tensor | None, radius: float) -> Tensor:
     gap = torch.where(there, d - low, 1.0)
     # At the left end one coordinate alone has length r, so x(m) is at least as long: left of the root.
     s = torch.where(there, (d * y.abs()) / r - gap, 0.0).amax(1, keepdim=True).clamp(min=torch.finfo(y.dtype).tiny)
+    # Nearer, where y is too long: then m > 0, so every entry keeps at least the share low / (low + m).
+    whole = y.square().sum(1, keepdim=True).sqrt()
+    s = torch.maximum(s, torch.where((whole > r) & low.isfinite(), low * whole / r, 0.0))
+    dy = d * y
+    close = 1e-6 if narrow else 1e-12
     for _ in range(_NEWTON):
-        x = torch.where(there, d * y / (gap + s), 0.0)
-        squares = x.square()
-        length = squares.sum(1, keepdim=True).sqrt()
-        slope = torch.where(there, squares / (gap + s), 0.0).sum(1, keepdim=True)
-        step = ((length / r - 1) * length.square() / slope).nan_to_num(0.0, posinf=0.0).clamp(min=0)
+        inverse = (gap + s).reciprocal_()
+        parts = (dy * inverse).square_()  # of the length; 0 where y is 0
+        length = parts.sum(1, keepdim=True)
+        slope = (parts * inverse).sum(1, keepdim=True)
+        step = ((length.sqrt() / r - 1) * length / slope).nan_to_num(0.0, posinf=0.0).clamp(min=0)
         s = s + step
-        if settled(step <= 1e-12 * s, wait=True):
+        if settled(step <= close * s, wait=True):
             break
-    return (torch.where(there, d * y / (gap + s), y) * unit).to(rows.dtype)
+    return (torch.where(there, dy / (gap + s), y) * unit).to(rows.dtype)
 
 
 def _smooth_length(raw: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:

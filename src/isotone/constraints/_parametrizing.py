@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize as torch_parametrize
 from ..errors import BadInput
 from ._base import Constraint
 from ._binding import held_in
-from ._declaring import Patterns, _matching, _place, refuse_unreal
+from ._declaring import Patterns, matching, place_of, refuse_unreal
 from ._matched import is_raw
 
 
@@ -44,8 +44,11 @@ def parametrize(
     For optimizers that have no metric to project in (LBFGS, Muon), and for gradients that need smooth weights. The
     price: `softplus`, `sigmoid` and `softmax` never reach their walls, so no weight becomes exactly 0; weight decay
     acts on the raw tensor (softplus weights decay to ln 2 = 0.69, not to 0); state-dict keys change; the map is
-    computed at every use. Under Adam or SGD `constrain` is the better choice. Values are kept: they are projected,
-    then inverted.
+    computed at every use; a long line search of LBFGS can throw a raw weight to where softplus is flat for good (try
+    other starts). Under Adam or SGD `constrain` is the better choice.
+
+    Values are projected, then inverted. Those on a wall, where the map is flat and would hold them, start at a
+    hundredth of the mean distance from it.
 
     Args:
         model, pattern, constraint, exclude: as in `constrain`.
@@ -64,11 +67,11 @@ def parametrize(
     True
     """
     named = dict(model.named_parameters(remove_duplicate=False))
-    found = _matching("parametrize", pattern, named, exclude, "parameter")
+    found = matching("parametrize", pattern, named, exclude, "parameter")
     held = {id(p): name for name, p, _ in held_in(model)}
     places = []
     for name in found:
-        module, leaf = _place(model, name)
+        module, leaf = place_of(model, name)
         refuse_unreal("parametrize", name, named[name])
         if is_raw(name):
             raise BadInput("parametrize", f"{name!r} belongs to a parametrization", "one for each weight is right")

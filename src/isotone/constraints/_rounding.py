@@ -53,3 +53,8 @@ def settled(flags: Tensor, *, wait: bool = False) -> bool:
     if flags.is_meta or _batched(flags) or (flags.is_cuda and (not wait or torch.cuda.is_current_stream_capturing())):
         return False
     return bool(flags.all())
+
+
+def tame(metric: Tensor) -> bool:
+    """Whether float32 is fine enough for the ratios of a metric."""
+    return settled(metric.amin() >= 1e-6 * metric.amax(), wait=True)

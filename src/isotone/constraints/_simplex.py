@@ -18,7 +18,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from ..errors import BadInput
 from ._dims import Along, Dims, as_rows, by_chunks, from_rows
-from ._rounding import NARROW, settled, slack, toward_zero, wide
+from ._rounding import NARROW, settled, slack, tame, toward_zero, wide
 from ._smooth import SHARE
 
 _MOST = 100
@@ -132,10 +132,6 @@ class L1Ball(Along):
         length = rows.abs().sum(1, keepdim=True)
         return from_rows(rows * (self.radius / length.clamp(min=self.radius or 1.0)), raw, dims)
 
-    def raw(self, w: Tensor) -> Tensor:
-        """As it is."""
-        return w.clone()
-
 
 def thresholded(v: Tensor, metric: Tensor | None, total: float) -> Tensor:
     """max(v - t / metric, 0) with the t, one per row of `v`, at which the rows sum to `total`.
@@ -151,7 +147,7 @@ def thresholded(v: Tensor, metric: Tensor | None, total: float) -> Tensor:
         v = v if total == 1 else v / total
         a = torch.ones((), dtype=v.dtype, device=v.device)
         t = _newton(v, a, _left(v, a))
-    elif v.dtype is not torch.float64 and settled(v.abs().amax() <= 16 * total, wait=True) and _tame(metric):
+    elif v.dtype is not torch.float64 and settled(v.abs().amax() <= 16 * total, wait=True) and tame(metric):
         v, a = v.float() / total, _inverse(metric.float())
         t = _newton(v, a, _left(v, a))
     else:
@@ -168,11 +164,6 @@ def thresholded(v: Tensor, metric: Tensor | None, total: float) -> Tensor:
         last = (v / a).argmax(1, keepdim=True)
         x = torch.where(reached > 0, x, torch.zeros_like(x).scatter(1, last, total))
     return torch.where(top.isnan(), top.to(x.dtype), x)
-
-
-def _tame(metric: Tensor) -> bool:
-    """Whether float32 is fine enough for the ratios of a metric."""
-    return settled(metric.amin() >= 1e-6 * metric.amax(), wait=True)
 
 
 def _inverse(metric: Tensor) -> Tensor:

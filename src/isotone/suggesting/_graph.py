@@ -41,18 +41,6 @@ def packet(node: Node) -> str:
     return name.rpartition(".")[0] if "." in name else name
 
 
-def livings(capture: Capture) -> set[Node]:
-    """The nodes that the scores are made of."""
-    found: set[Node] = set()
-    open_ = list(capture.outputs)
-    while open_:
-        node = open_.pop()
-        if node not in found:
-            found.add(node)
-            open_ += node.all_input_nodes
-    return found
-
-
 def descendants(nodes: Iterable[Node]) -> set[Node]:
     """The nodes that are made of these, without them."""
     found: set[Node] = set()

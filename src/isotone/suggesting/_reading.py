@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
+from ..certify._blame import ancestors
 from ..certify._capture import Capture, name_of
 from ..certify._facts import INF, Fact, Unknown, anything
 from ..certify._walk import walk
@@ -32,7 +33,6 @@ from ._graph import (
     around,
     descendants,
     factors,
-    livings,
     module_of,
     moves,
     packet,
@@ -108,7 +108,7 @@ class _Reader:
         self.parameters = {n: named[key] for n, t in held.items() if (key := (t.data_ptr(), t.shape)) in named}
         self.facts: dict[Node, Any] = {**capture.constants, **dict(zip(capture.inputs, inputs, strict=True))}
         self.facts |= {n: held[n].clone() for n in self.parameters}
-        self.alive = livings(capture)
+        self.alive = ancestors(capture.outputs)
         self.parity = parities(capture, self.parameters)
         self.spots: set[tuple[int, str, str]] = set()
         self.raw: set[Node] = set(capture.inputs)  # what the inputs are, before any weight
