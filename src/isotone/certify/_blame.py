@@ -1,71 +1,113 @@
-"""Why the walk does not prove the claim: the node to look at, and one sentence about it."""
+"""Why the walk does not prove the claim: the node to look at, one sentence about it, and what would help."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx import Node
 
+from ._advice import advice, known
 from ._capture import Capture, Place, name_of
 from ._facts import Fact, Unknown
+from ._question import Question
 from ._walk import Walked
-
-# What to know about an operator that turns the order; by the packet's name.
-HINTS = {
-    "aten.linear": "a weight is negative where its input rises",
-    "aten.mm": "a coefficient is negative where its input rises",
-    "aten.matmul": "a coefficient is negative where its input rises",
-    "aten.addmm": "a coefficient is negative where its input rises",
-    "aten.bmm": "a factor may be negative where the other rises",
-    "aten.convolution": "a weight is negative where its input rises",
-    "aten.mul": "a product rises with a factor only where the other is not negative",
-    "aten.div": "a quotient falls with its divisor, and turns with a negative one",
-    "aten.sub": "what is subtracted rises",
-    "aten.rsub": "what is subtracted rises",
-    "aten.neg": "its operand rises",
-    "aten.softmax": "a share falls when another logit rises: give the model one logit per label",
-    "aten._softmax": "a share falls when another logit rises: give the model one logit per label",
-    "aten.log_softmax": "a share falls when another logit rises: give the model one logit per label",
-    "aten._log_softmax": "a share falls when another logit rises: give the model one logit per label",
-    "aten.where": "the branch that is chosen when the condition rises may lie below the other",
-    "aten.masked_fill": "the value that is filled in may lie below what it replaces",
-    "aten.softplus": "it drops where it switches to x, at its threshold, by more than a rounding step",
-    "aten._native_batch_norm_legit_no_training": "its weight is negative where its input rises",
-}
-TURNS = ("aten.abs", "aten.square", "aten.pow", "aten.gelu", "aten.silu", "aten.mish", "aten.hardswish")
+from .rules import RULES
 
 
-def blame(capture: Capture, walked: Walked) -> tuple[str, Place | None] | None:
-    """None if the claim is proved; else the reason, and the node where the proof stopped."""
-    bad = []
+@dataclass(frozen=True)
+class Stop:
+    """Where a proof stopped.
+
+    Args:
+        reason: one sentence.
+        where: the node, if it was a node.
+        known: what was known of its operands, a sentence each.
+        changes: what would let the proof through.
+        node: the node in the graph.
+        hopeless: whether no smaller domain can help.
+    """
+
+    reason: str
+    where: Place | None = None
+    known: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    node: Node | None = None
+    hopeless: bool = False
+
+
+def open_elements(capture: Capture, walked: Walked, question: Question) -> list[tuple[Node, Tensor]] | Stop:
+    """Per part of the score, the elements that may move against the claim; or why not even that is known."""
+    facts = []
     for output in capture.outputs:
         found = walked.facts[output]
         if isinstance(found, Unknown):
-            return found.reason, capture.place(found.node)
-        if isinstance(found, Tensor):
-            if not bool(torch.isfinite(found).all()):
-                return "the score is infinite or NaN whatever the inputs are", capture.place(output)
-        elif not isinstance(found, Fact):
-            return "the model returns something that is no tensor", capture.place(output)
-        elif bool(found.dn.any()):
-            bad.append(output)
+            return _lost(capture, walked, found)
+        if isinstance(found, Tensor) and not bool(torch.isfinite(found).all()):
+            return Stop("the score is infinite or NaN whatever the inputs are", capture.place(output), hopeless=True)
+        if not isinstance(found, Tensor | Fact):
+            return Stop("the model returns something that is no tensor", capture.place(output), hopeless=True)
+        facts.append((output, found))
+    try:
+        signs = question.claimed([found.shape for _, found in facts])
+    except ValueError as fault:
+        return Stop(str(fault), hopeless=True)
+    moved = [
+        (output, (sign > 0) & found.dn | (sign < 0) & found.up)
+        for (output, found), sign in zip(facts, signs, strict=True)
+        if isinstance(found, Fact)
+    ]
+    return [(output, bad) for output, bad in moved if bool(bad.any())]
+
+
+def _lost(capture: Capture, walked: Walked, found: Unknown) -> Stop:
+    ruled = name_of(found.node.target) in RULES
+    # A constant that is not finite, or an operator without a rule, stays what it is on every smaller domain.
+    return Stop(
+        found.reason,
+        capture.place(found.node),
+        known(walked.facts, found.node, _short(capture)),
+        advice(capture, found.node).changes,
+        found.node,
+        hopeless=not ruled,
+    )
+
+
+def blame(capture: Capture, walked: Walked, question: Question) -> Stop | None:
+    """None if the claim is proved; else the reason, and the node where the proof stopped."""
+    bad = open_elements(capture, walked, question)
+    if isinstance(bad, Stop):
+        return bad
     if not bad:
         return None
-    node = _turning_point(capture, walked, bad)
+    rising = any(bool((walked.facts[output].up & elements).any()) for output, elements in bad)
+    falling = any(bool((walked.facts[output].dn & elements).any()) for output, elements in bad)
+    node = _turning_point(capture, walked, [output for output, _ in bad])
     fact = walked.facts[node]
-    falls = int(fact.dn.sum())
-    reason = f"what {name_of(node.target)} gives may fall in {falls} of {fact.dn.numel()} elements"
-    return reason + _hint(node), capture.place(node) if node in capture.nodes else None
+    moves = int((fact.dn if falling or not rising else fact.up).sum())
+    reason = f"what {name_of(node.target)} gives may {'fall' if falling else 'rise'} in {moves} of {fact.dn.numel()} elements"
+    about = advice(capture, node)
+    return Stop(
+        f"{reason}: {about.why}" if about.why else reason,
+        capture.place(node) if node in capture.nodes else None,
+        known(walked.facts, node, _short(capture)),
+        about.changes,
+        node,
+    )
 
 
-def _hint(node: Node) -> str:
-    packet = name_of(node.target).rpartition(".")[0]
-    if packet in TURNS:
-        return ": it falls before its turning point, which the range of its input does not exclude"
-    return f": {HINTS[packet]}" if packet in HINTS else ""
+def _short(capture: Capture) -> Any:
+    """How a report calls the value of a node: an input, a weight, or what an operator gave."""
+
+    def word(node: Node) -> str:
+        if node in capture.inputs:
+            return f"input {capture.inputs.index(node)}"
+        return capture.names.get(node) or f"what {name_of(node.target)} gives"
+
+    return word
 
 
 def _turning_point(capture: Capture, walked: Walked, bad: list[Node]) -> Node:

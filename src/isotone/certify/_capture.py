@@ -8,13 +8,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import linecache
 import logging
 import operator
 import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import PurePath
 from typing import Any
@@ -36,13 +38,14 @@ class NotCaptured(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a proof stopped: a node of the graph, and the line of the model that made it."""
+    """A node of the graph, and the line of the model that made it: its file and number, and its text."""
 
     node: int
     nodes: int
     op: str
     module: str
     line: str
+    source: str = ""
 
     def __str__(self) -> str:
         where = ", ".join(part for part in (self.module, self.line) if part)
@@ -57,6 +60,7 @@ class Capture:
         nodes: the operators, in an order in which they can be run.
         inputs: the placeholders of the user's inputs, in their order.
         constants: placeholder -> parameter, buffer or constant.
+        names: placeholder -> the name under which the model holds it.
         outputs: the nodes whose values are the scores.
         batch: "symbolic" if the number of rows stayed a symbol in the trace, else "fixed".
     """
@@ -66,6 +70,7 @@ class Capture:
     constants: dict[Node, Any]
     outputs: tuple[Node, ...]
     batch: str
+    names: dict[Node, str] = field(default_factory=dict)
 
     def run(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
         """The scores, computed by the graph."""
@@ -83,9 +88,21 @@ class Capture:
         # The user's own line says more than a line of torch.nn; the module's path says the rest.
         lines = [found for found in lines if "torch" not in PurePath(found[0]).parts] or lines
         line = f"{PurePath(lines[-1][0]).name}:{lines[-1][1]}" if lines else ""
+        source = linecache.getline(lines[-1][0], int(lines[-1][1])).strip() if lines else ""
         module = re.sub(r"^L\['self'\]\.?|^self(\.|$)", "", module)
         position = self.nodes.index(node) + 1 if node in self.nodes else 0
-        return Place(position, len(self.nodes), name_of(node.target), module, line)
+        return Place(position, len(self.nodes), name_of(node.target), module, line, source)
+
+    def digest(self) -> str:
+        """sha256 of the graph: operators, how they are joined, their arguments; not the values of parameters."""
+        order = {node: f"%{i}" for i, node in enumerate([*self.constants, *self.inputs, *self.nodes])}
+
+        def word(value: Any) -> str:
+            return str(map_arg(value, lambda n: order.get(n, "?")))
+
+        lines = [f"{name_of(n.target)} {word(n.args)} {word(n.kwargs)}" for n in self.nodes]
+        lines += [f"{self.names.get(n, '')} {tuple(t.shape)}" for n, t in self.constants.items()]
+        return hashlib.sha256("\n".join([*lines, word(self.outputs)]).encode()).hexdigest()
 
 
 def name_of(target: Any) -> str:
@@ -197,7 +214,7 @@ def _read(program: ExportedProgram, count: int) -> Capture:
     if changed:
         raise NotCaptured(f"it changes its own state as it runs ({changed[0]})")
     placeholders = {n.name: n for n in program.graph.nodes if n.op == "placeholder"}
-    inputs, constants = [], {}
+    inputs, constants, names = [], {}, {}
     for spec in signature.input_specs:
         node = placeholders.pop(getattr(spec.arg, "name", ""), None)
         if spec.kind.name == "USER_INPUT" and node is not None:
@@ -205,6 +222,7 @@ def _read(program: ExportedProgram, count: int) -> Capture:
         elif spec.kind.name in ("PARAMETER", "BUFFER", "CONSTANT_TENSOR") and node is not None:
             held = program.state_dict if spec.target in program.state_dict else program.constants
             constants[node] = held[spec.target].detach()
+            names[node] = str(spec.target)
         else:
             raise NotCaptured(f"its graph takes an input of kind {spec.kind.name}")
     if len(inputs) != count or placeholders:
@@ -216,7 +234,7 @@ def _read(program: ExportedProgram, count: int) -> Capture:
     specs = [s for s in signature.output_specs if s.kind.name == "USER_OUTPUT"]
     outputs = tuple(made[s.arg.name] for s in specs if getattr(s.arg, "name", None) in made)
     symbolic = any(not isinstance(n.meta["val"].shape[0], int) for n in inputs if n.meta["val"].dim())
-    return Capture(nodes, tuple(inputs), constants, outputs, "symbolic" if symbolic else "fixed")
+    return Capture(nodes, tuple(inputs), constants, outputs, "symbolic" if symbolic else "fixed", names)
 
 
 @contextmanager

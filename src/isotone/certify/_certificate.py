@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -28,6 +28,11 @@ class Certificate:
         witness: for REFUTED, the pair of inputs.
         scope: what the verdict is about: shapes, mode, domain, directions, form, versions, hash of the parameters.
         assumptions: what it rests on besides the mathematics.
+        used: for PROVED, the means of the proof, with the places where more than the plain rules was needed.
+        known: for UNKNOWN, what was known where the proof stopped.
+        changes: for UNKNOWN, what would let the proof through.
+        noise: for UNKNOWN, a word on drops that were seen and are no larger than rounding.
+        seconds: what the parts of the work took; not stored.
     """
 
     verdict: Verdict
@@ -36,6 +41,11 @@ class Certificate:
     witness: Witness | None
     scope: dict[str, Any]
     assumptions: tuple[str, ...]
+    used: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    noise: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -64,6 +74,10 @@ class Certificate:
             },
             "scope": self.scope,
             "assumptions": list(self.assumptions),
+            "used": list(self.used),
+            "known": list(self.known),
+            "changes": list(self.changes),
+            "noise": self.noise,
         }
 
     @classmethod
@@ -85,17 +99,28 @@ class Certificate:
             ),
             scope=stored["scope"],
             assumptions=tuple(stored["assumptions"]),
+            used=tuple(stored.get("used", ())),
+            known=tuple(stored.get("known", ())),
+            changes=tuple(stored.get("changes", ())),
+            noise=stored.get("noise", ""),
         )
 
     def __str__(self) -> str:
         scope = self.scope
         lines = _wrapped(f"{self.verdict.name}  {self.reason}", "  ")
         if self.where is not None:
-            lines += _wrapped(f"  stopped at  {self.where}", "     ")
+            lines += _wrapped(f"  stopped at  {self.where}", " " * 14)
+            lines += [f"{'':14}{self.where.source[: WIDTH - 14]}"] if self.where.source else []
+        for heading, sentences in (("known:", self.known), ("to go on:", self.changes), ("proved by:", self.used)):
+            for i, sentence in enumerate(sentences):
+                lines += _wrapped(f"  {'' if i else heading:<12}{sentence}", " " * 16)
+        if self.noise:
+            lines += _wrapped(f"  seen:       {self.noise}", " " * 14)
         if self.witness is not None:
             lines += self._pair()
         shapes = ", ".join(f"{i['dtype']} {'x'.join(map(str, i['shape']))}" for i in scope["inputs"])
         for name, said in (
+            ("claim", scope.get("claim", "")),
             ("inputs", shapes),
             ("directions", scope["directions"]),
             ("domain", scope["domain"]),
@@ -106,7 +131,7 @@ class Certificate:
             ("versions", f"torch {scope['torch']}, rules {scope['rules']}"),
             ("model", f"sha256 {scope['sha256'][:16]}..."),
         ):
-            lines += _wrapped(f"  {name + ':':<12}{said}", " " * 14)
+            lines += _wrapped(f"  {name + ':':<12}{said}", " " * 14) if said else []
         for assumption in self.assumptions:
             lines += _wrapped(f"  assumes:    {assumption}", " " * 14)
         return "\n".join(lines)
@@ -114,7 +139,8 @@ class Certificate:
     def _pair(self) -> list[str]:
         assert self.witness is not None
         w = self.witness
-        lines = _wrapped(f"  score{list(w.element)} falls from {w.before:.6g} to {w.after:.6g} when", "     ")
+        verb = "rises" if w.after > w.before else "falls"
+        lines = _wrapped(f"  score{list(w.element)} {verb} from {w.before:.6g} to {w.after:.6g} when", "     ")
         moved = [
             (f"input {i}{list(map(int, place))}", float(a[tuple(place)]), float(b[tuple(place)]))
             for i, (a, b) in enumerate(zip(w.lower, w.upper, strict=True))

@@ -6,41 +6,55 @@ faithfully and covered by rules is UNKNOWN.
 
 from __future__ import annotations
 
+import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..errors import BadInput
 from ..verdict import Verdict, Witness
-from ._blame import blame
-from ._capture import Capture, NotCaptured, Place, capture, name_of
+from ._blame import Stop
+from ._capture import Capture, NotCaptured, capture, name_of
 from ._certificate import Certificate
-from ._question import Question, asked
+from ._judge import Progress, Proof, in_boxes, judge
+from ._question import Claim, Question, claims
+from ._scope import FINITE, REAL, scope
 from ._search import Search, score_of, tolerance_for
+from ._shrink import shrunk
 from ._state import Kept, digest, mode, tensors
 from ._trust import faithful, steady
-from ._walk import walk
-from .rules import MOVERS, RULES_VERSION
+from .rules import MOVERS
 
-REAL = (
-    "real arithmetic on the exact parameters: two separate float32 calls may disagree by about 1e-6 of the score's "
-    "size when batch shape, memory layout or thread count differ"
-)
-FINITE = "every value inside the model is finite"
 FIRST_CALLS = 150
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Answer:
     verdict: Verdict
     reason: str
-    where: Place | None = None
+    stop: Stop | None = None
     witness: Witness | None = None
-    assumptions: tuple[str, ...] = ()
-    batch: str = "not traced"
+    proof: Proof | None = None
+    noise: str = ""
+
+
+@dataclass
+class _Job:
+    """What all claims about one model share: the graph, what is against it, and the state to put back."""
+
+    model: nn.Module
+    kept: Kept
+    tolerance: float
+    budget: int
+    seconds: float
+    seed: int
+    progress: Progress | None
+    traced: Capture | None = None
+    obstacle: str = ""
+    taken: dict[str, float] = field(default_factory=dict)
 
 
 def certify(
@@ -49,9 +63,12 @@ def certify(
     directions: Any,
     domain: Any = None,
     *,
+    outputs: Any = None,
     seed: int = 0,
     budget: int = 1500,
+    seconds: float = 10.0,
     form: str = "as traced",
+    progress: Progress | None = None,
 ) -> Certificate:
     """Prove that a model is monotone, refute it with a pair of inputs, or say where the proof stopped.
 
@@ -63,22 +80,29 @@ def certify(
         inputs: an example: a tensor, or a tuple of tensors, one per input, rows first, real and finite. One row is
             repeated to two.
         directions: +1 (may rise), -1 (may fall), 0 (equal in both, otherwise arbitrary) for all; or one entry per
-            input, a number or an array that broadcasts to the input.
+            input, a number or an array that broadcasts to the input. For several columns of a score with directions of
+            their own, a dictionary {column: directions}.
         domain: None (all finite values), or one entry per input: None, a `Domain`, or a pair (low, high) in which None
             stands for no bound. A single input takes its entry without a tuple around it.
+        outputs: what is claimed of the score: +1 (must not fall, the default), -1 (must not rise), 0 (nothing), a
+            number or an array that broadcasts to the score.
         seed: of the search for a witness; the same call gives the same certificate.
         budget: about how many times the search may call the model.
+        seconds: for branch and bound over a bounded domain, where cheaper proofs have stopped; 0 for none.
         form: what the input stands for, such as "padded to 64 names"; it is printed with the verdict.
+        progress: called with a fraction and a sentence during branch and bound.
 
     Returns:
         A certificate; for REFUTED its `witness` is a pair that was evaluated again, in float64 too where the model
         converts; for UNKNOWN its `where` names a node.
 
     Raises:
-        BadInput: inputs, directions and domain that do not fit together, or a direction on indices of an embedding.
+        BadInput: inputs, directions, domain and outputs that do not fit together, or a direction on indices of an
+            embedding.
 
     Cost: tracing about 2 s for the first call of a process, then tens of milliseconds; at most `budget` calls of the
-    model; the proof a few float64 passes over the traced batch. Memory: the parameters twice in float64.
+    model; the proof reads each weight once where signs settle it, and takes a few float64 passes over the traced batch
+    otherwise. Memory: the parameters twice in float64.
     Source: Clarkson and Schneider, Hyperproperties (2010) for pairs; Moore, Interval Analysis (1966) for ranges.
 
     >>> steep = torch.nn.Linear(2, 1)
@@ -87,28 +111,46 @@ def certify(
     <Verdict.PROVED: 'proved'>
     >>> certify(steep, torch.zeros(2, 2), (+1, -1)).witness.drop > 0
     True
+    >>> certify(steep, torch.zeros(2, 2), -1, outputs=-1).verdict
+    <Verdict.PROVED: 'proved'>
     """
     if not isinstance(model, nn.Module):
         raise BadInput("model", f"{type(model).__name__} came", "a torch.nn.Module would be right")
     if not (isinstance(budget, int) and budget >= 0):
         raise BadInput("budget", f"{budget!r} came", "a number of calls, 0 or more, would be right")
+    if not (isinstance(seconds, int | float) and 0 <= seconds < float("inf")):
+        raise BadInput("seconds", f"{seconds!r} came", "a number of seconds, 0 or more, would be right")
     before, kept = digest(model), Kept(model)
     try:
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.manual_seed(seed)
-            question = _answerable(model, asked(inputs, directions, domain))
-            search = Search(model, question, seed, _tolerance(model, question), kept.put_back)
-            answer = _judged(model, question, search, kept, budget)
+            asked = claims(inputs, directions, domain, outputs, score_of(model))
+            _answerable(model, asked[0].question)
+            job = _Job(model, kept, _tolerance(model, asked[0].question), budget, seconds, seed, progress)
+            answer, calls = _judged(job, asked)
     finally:
         kept.put_back()
-    assumptions = (REAL, FINITE, *answer.assumptions) if answer.verdict is Verdict.PROVED else ()
-    scope = _scope(question, answer, form=form, mode=mode(model), sha256=before, calls=search.calls)
-    return Certificate(answer.verdict, answer.reason, answer.where, answer.witness, scope, assumptions)
+    proof = answer.proof
+    proved = answer.verdict is Verdict.PROVED and proof is not None
+    about = scope(asked, job.traced, form=form, mode=mode(model), sha256=before, calls=calls)
+    stop = answer.stop
+    return Certificate(
+        answer.verdict,
+        answer.reason,
+        stop.where if stop is not None else None,
+        answer.witness,
+        about,
+        (REAL, FINITE, *proof.assumptions) if proved and proof is not None else (),
+        used=proof.used if proved and proof is not None else (),
+        known=stop.known if stop is not None else (),
+        changes=stop.changes if stop is not None else (),
+        noise=answer.noise,
+        seconds=job.taken,
+    )
 
 
-def _answerable(model: nn.Module, question: Question) -> Question:
-    """The question, if the model takes its example."""
+def _answerable(model: nn.Module, question: Question) -> None:
     try:
         score_of(model)(question.inputs)
     except Exception as fault:
@@ -116,66 +158,137 @@ def _answerable(model: nn.Module, question: Question) -> Question:
         raise BadInput(
             "inputs", f"the model does not take the example ({type(fault).__name__}: {said})", "it must run on it"
         ) from None
-    return question
 
 
 def _tolerance(model: nn.Module, question: Question) -> float:
     return tolerance_for({t.dtype for _, t in tensors(model)} | {x.dtype for x in question.inputs})
 
 
-def _judged(model: nn.Module, question: Question, search: Search, kept: Kept, budget: int) -> _Answer:
-    if bad := next((n for n, t in tensors(model) if not bool(torch.isfinite(t).all())), None):
-        return _Answer(Verdict.UNKNOWN, f"{bad} holds infinite or NaN values, so nothing can be said")
-    if reason := steady(model, question, search, kept):
+def _judged(job: _Job, asked: list[Claim]) -> tuple[_Answer, int]:
+    """The answer to all claims: refuted if one is, proved if all are; and the calls it took."""
+    model, first = job.model, asked[0].question
+    if bad := next((n for n, t in tensors(model) if not _finite(t)), None):
+        return _Answer(Verdict.UNKNOWN, f"{bad} holds infinite or NaN values, so nothing can be said"), 0
+    search = _search(job, first)
+    if reason := steady(model, first, search, job.kept):
         # Another answer at each call: pairs of calls say nothing about the inputs.
-        return _Answer(Verdict.UNKNOWN, reason)
-    obstacle, traced = _captured(model, question, search, kept)
-    if traced is not None:
-        _refuse_indices(traced, question)
-    batch = "not traced" if traced is None else traced.batch
-    if found := search.look(min(FIRST_CALLS, budget)):
-        return _refuted(found, batch)
-    stopped: tuple[str, Place | None] | None = (obstacle, None) if obstacle else None
-    assumptions: tuple[str, ...] = ()
-    if traced is not None and not obstacle:
-        walked = walk(traced, question.facts())
-        stopped, assumptions = blame(traced, walked), walked.assumptions
+        return _Answer(Verdict.UNKNOWN, reason), search.calls
+    start = time.perf_counter()
+    _trace(job, first, search)
+    job.taken["export and its test"] = time.perf_counter() - start
+    calls, answers = 0, []
+    for claim in asked:
+        if job.traced is not None:
+            _refuse_indices(job.traced, claim.question)
+        own = search if claim is asked[0] else _search(job, claim.question)
+        answer = _answered(job, claim.question, own)
+        calls += own.calls
+        answers.append(replace(answer, reason=f"{claim.name}: {answer.reason}" if claim.name else answer.reason))
+        if answer.verdict is Verdict.REFUTED:
+            break
+    worst = next((a for v in (Verdict.REFUTED, Verdict.UNKNOWN) for a in answers if a.verdict is v), None)
+    return (worst if worst is not None else _all_proved(answers)), calls
+
+
+def _finite(t: torch.Tensor) -> bool:
+    """Whether all entries are finite, in one pass: NaN and infinities reach the ends."""
+    if not t.dtype.is_floating_point or not t.numel():
+        return bool(torch.isfinite(t).all())
+    least, most = t.detach().aminmax()
+    return -float("inf") < float(least) and float(most) < float("inf")
+
+
+def _all_proved(answers: list[_Answer]) -> _Answer:
+    proofs = [a.proof for a in answers if a.proof is not None]
+    joined = Proof(
+        None,
+        tuple(dict.fromkeys(s for p in proofs for s in p.assumptions)),
+        tuple(dict.fromkeys(s for p in proofs for s in p.used)),
+    )
+    reason = answers[0].reason if len(answers) == 1 else f"each of {len(answers)} claims holds"
+    return _Answer(Verdict.PROVED, reason, proof=joined)
+
+
+def _search(job: _Job, question: Question) -> Search:
+    return Search(job.model, question, job.seed, job.tolerance, job.kept.put_back)
+
+
+def _answered(job: _Job, question: Question, search: Search) -> _Answer:
+    """The answer to one claim: a short search, the cheap proofs, a long search, the dear proof."""
+    if found := search.look(min(FIRST_CALLS, job.budget)):
+        return _refuted(found, search)
+    stopped = Stop(job.obstacle) if job.obstacle else None
+    proof = None
+    if stopped is None and job.traced is not None:
+        proof = judge(job.traced, question)
+        stopped = proof.stopped
+        if stopped is not None:
+            if found := search.look(job.budget // 2 - search.calls):
+                return _refuted(found, search)
+            proof = in_boxes(job.traced, question, proof, job.seconds, job.progress)
+            stopped = proof.stopped
+        job.taken.update(proof.seconds)
     if stopped is None:
         # The search has run the model many times: a model that changes with its calls shows it now.
-        late = (faithful(model, traced, question, search) if traced is not None else "") or _moved(kept)
-        stopped = (late, None) if late else None
-    if stopped is None:
-        return _Answer(Verdict.PROVED, "no element of the score can fall", None, None, assumptions, batch)
-    if found := search.look(budget - search.calls):
-        return _refuted(found, batch)
-    return _Answer(Verdict.UNKNOWN, stopped[0], stopped[1], batch=batch)
+        assert job.traced is not None
+        late = faithful(job.model, job.traced, question, search) or _moved(job.kept)
+        if not late:
+            return _Answer(Verdict.PROVED, _claimed(question), proof=proof)
+        stopped = Stop(late)
+    candidates = proof.candidates if proof is not None else ()
+    if found := search.look(job.budget - search.calls, candidates):
+        return _refuted(found, search)
+    return _Answer(Verdict.UNKNOWN, stopped.reason, stopped, noise=_noise(search))
 
 
-def _captured(model: nn.Module, question: Question, search: Search, kept: Kept) -> tuple[str, Capture | None]:
-    """Why there can be no proof, and the graph if there is one."""
-    if moved := _moved(kept):
-        kept.put_back()
-        return moved, None
+def _claimed(question: Question) -> str:
+    signs = question.signs
+    if signs is None or bool((signs > 0).all()):
+        return "no element of the score can fall"
+    if bool((signs >= 0).all()):
+        return "no element of the score of which it was claimed can fall"
+    if bool((signs <= 0).all()):
+        return "no element of the score of which it was claimed can rise"
+    return "no element of the score can move against its claim"
+
+
+def _trace(job: _Job, question: Question, search: Search) -> None:
+    """The graph, if there is one, and why there can be no proof."""
+    if moved := _moved(job.kept):
+        job.kept.put_back()
+        job.obstacle = moved
+        return
     try:
-        traced = capture(model, question.inputs)
+        job.traced = capture(job.model, question.inputs)
     except NotCaptured as fault:
-        return str(fault), None
+        job.obstacle = str(fault)
+        return
     except Exception as fault:
-        return f"the exported graph could not be read ({type(fault).__name__})", None
+        job.obstacle = f"the exported graph could not be read ({type(fault).__name__})"
+        return
     finally:
-        kept.put_back()
-    return faithful(model, traced, question, search), traced
+        job.kept.put_back()
+    job.obstacle = faithful(job.model, job.traced, question, search)
 
 
 def _moved(kept: Kept) -> str:
     return "it changes its own parameters, buffers or settings as it runs" if kept.changed() else ""
 
 
-def _refuted(found: Witness, batch: str) -> _Answer:
+def _refuted(found: Witness, search: Search) -> _Answer:
+    found = shrunk(search, found)
     place = f"score{list(found.element)}" if found.element else "the score"
     if found.before != found.before or found.after != found.after:
-        return _Answer(Verdict.REFUTED, f"{place} is NaN on this pair", None, found, batch=batch)
-    return _Answer(Verdict.REFUTED, f"{place} falls by {found.drop:.6g} on this pair", None, found, batch=batch)
+        return _Answer(Verdict.REFUTED, f"{place} is NaN on this pair", witness=found)
+    moves = f"falls by {found.drop:.6g}" if found.drop > 0 else f"rises by {-found.drop:.6g}"
+    return _Answer(Verdict.REFUTED, f"{place} {moves} on this pair", witness=found)
+
+
+def _noise(search: Search) -> str:
+    seen = search.noise
+    if seen is None:
+        return ""
+    return f"the largest drop seen, {seen[0]:.2g} on scores of size {seen[1]:.3g}, is rounding noise and no refutation"
 
 
 def _refuse_indices(traced: Capture, question: Question) -> None:
@@ -198,40 +311,3 @@ def _refuse_indices(traced: Capture, question: Question) -> None:
                     )
                 if name in MOVERS and user not in seen:
                     open_.append(user)
-
-
-def _scope(question: Question, answer: _Answer, *, form: str, mode: str, sha256: str, calls: int) -> dict[str, Any]:
-    rows = question.inputs[0].shape[0] if question.inputs[0].dim() else 1
-    about = {
-        "symbolic": f"traced with a symbolic number of rows; the claim is about {rows} rows",
-        "fixed": f"the trace fixed the number of rows; the claim is about {rows} rows",
-        "not traced": f"not traced; {rows} rows",
-    }
-    return {
-        "inputs": [{"shape": list(x.shape), "dtype": str(x.dtype).removeprefix("torch.")} for x in question.inputs],
-        "directions": "; ".join(_ways(d) for d in question.directions),
-        "domain": "; ".join(
-            _box(low, high) if given else "all finite values"
-            for low, high, given in zip(question.low, question.high, question.given, strict=True)
-        ),
-        "form": form,
-        "batch": about[answer.batch],
-        "mode": mode,
-        "search": f"{calls} calls of the model",
-        "torch": torch.__version__,
-        "rules": RULES_VERSION,
-        "sha256": sha256,
-    }
-
-
-def _ways(d: Tensor) -> str:
-    counts = [(int((d == way).sum()), name) for way, name in ((1, "increasing"), (-1, "decreasing"), (0, "free"))]
-    return ", ".join(f"{count} {name}" for count, name in counts if count)
-
-
-def _box(low: Tensor, high: Tensor) -> str:
-    def words(t: Tensor) -> str:
-        least, most = float(t.min()), float(t.max())
-        return f"{least:g}" if least == most else f"{least:g}..{most:g}"
-
-    return f"[{words(low)}, {words(high)}]"

@@ -23,6 +23,10 @@ class Refused(Exception):
     """A rule declines: if something moves nothing is known; if nothing moves the result is some fixed finite value."""
 
 
+class Finer(Exception):
+    """A rough walk is not enough: the signs of coefficients alone do not settle it."""
+
+
 class NotReal(Exception):
     """The operation may have no real value here (log of a negative number, division by zero, an integer that wraps)."""
 
@@ -35,6 +39,7 @@ class Fact:
         lo, hi: float64; infinite where nothing is known. Values are finite reals, also where a bound is infinite.
         up, dn: bool. Both false: the element is the same in both members of a pair, though its value may be unknown.
         dtype: what the model computes it in.
+        rough: nobody has asked for its bounds, so sums may leave them open (see `_walk.walk`).
 
     Two facts that are the same object are facts of the same value; rules use that for x * x and x - x.
     """
@@ -44,6 +49,7 @@ class Fact:
     up: Tensor
     dn: Tensor
     dtype: torch.dtype = torch.float32
+    rough: bool = False
 
     @property
     def shape(self) -> torch.Size:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,8 @@ from torch import Tensor
 from ..errors import BadInput
 from ..verdict import Domain
 from ._facts import INF, Fact
+
+Inputs = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Question:
         directions: float64, entries -1, 0, +1.
         low, high: the domain, float64; infinite where there is none.
         given: whether a domain was given for that input.
+        signs: what is claimed of each element of the score, in the score's shape: +1 it does not fall, -1 it does not
+            rise, 0 nothing. None: +1 for all.
     """
 
     inputs: tuple[Tensor, ...]
@@ -30,6 +34,20 @@ class Question:
     low: tuple[Tensor, ...]
     high: tuple[Tensor, ...]
     given: tuple[bool, ...]
+    signs: Tensor | None = None
+
+    def claimed(self, shapes: Sequence[torch.Size]) -> list[Tensor]:
+        """The signs, one tensor per part of the score; the parts are those that a model returns, in their order.
+
+        Raises:
+            ValueError: the parts have not as many elements as the score.
+        """
+        if self.signs is None:
+            return [torch.ones(shape, dtype=torch.float64) for shape in shapes]
+        flat, sizes = self.signs.reshape(-1), [shape.numel() for shape in shapes]
+        if sum(sizes) != flat.numel():
+            raise ValueError("the graph gives other outputs than the model")
+        return [part.reshape(shape) for part, shape in zip(flat.split(sizes), shapes, strict=True)]
 
     def facts(self) -> list[Fact]:
         """What is known of the inputs."""
@@ -37,6 +55,73 @@ class Question:
             Fact(low, high, (d > 0) & (low < high), (d < 0) & (low < high), x.dtype)
             for x, d, low, high in zip(self.inputs, self.directions, self.low, self.high, strict=True)
         ]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A question about some columns of the score; `name` says which, "" for all."""
+
+    name: str
+    question: Question
+
+
+def claims(inputs: Any, directions: Any, domain: Any, outputs: Any, score: Callable[[Inputs], Tensor]) -> list[Claim]:
+    """What is asked, as questions that each have one direction per input element.
+
+    Args:
+        inputs, domain: as of `asked`.
+        directions: as of `asked`, or a dictionary {column of the score: directions}.
+        outputs: None, or +1, -1, 0 per column of the score (a number or an array that broadcasts to the score).
+        score: the model as a function, for the shape of its score.
+
+    Raises:
+        BadInput: what was handed in does not fit together.
+    """
+    if not isinstance(directions, Mapping):
+        question = asked(inputs, directions, domain)
+        shape = _shape(score, question)
+        return [Claim("", question if outputs is None else replace(question, signs=_signs(outputs, shape)))]
+    if outputs is not None:
+        raise BadInput("outputs", "it came beside a dictionary of directions", "one of them would be right")
+    shape = _shape(score, asked(inputs, 0, domain))
+    columns = shape[-1] if len(shape) > 1 else 0
+    for column in directions:
+        if not (isinstance(column, int) and 0 <= column < columns):
+            raise BadInput(
+                "directions", f"the key {column!r} came for a score of shape {tuple(shape)}", "its columns count from 0"
+            )
+    if not directions:
+        raise BadInput("directions", "an empty dictionary came", "one entry per column of the score would be right")
+    made = []
+    for column, ways in directions.items():
+        signs = torch.zeros(shape, dtype=torch.float64)
+        signs[..., column] = 1.0
+        made.append(Claim(f"column {column}", replace(asked(inputs, ways, domain), signs=signs)))
+    return made
+
+
+def _shape(score: Callable[[Inputs], Tensor], question: Question) -> torch.Size:
+    try:
+        return score(question.inputs).shape
+    except Exception as fault:
+        said = (str(fault).strip().splitlines() or [""])[0][:120]
+        raise BadInput(
+            "inputs", f"the model does not take the example ({type(fault).__name__}: {said})", "it must run on it"
+        ) from None
+
+
+def _signs(outputs: Any, shape: torch.Size) -> Tensor:
+    try:
+        signs = torch.as_tensor(outputs, dtype=torch.float64, device="cpu")
+    except (TypeError, ValueError, RuntimeError):
+        raise BadInput("outputs", f"{type(outputs).__name__} came", "numbers -1, 0 and +1 would be right") from None
+    if not bool(((signs == 0) | (signs.abs() == 1)).all()):
+        raise BadInput("outputs", "other numbers came", "each is +1 (must not fall), -1 (must not rise) or 0 (any)")
+    try:
+        return signs.expand(shape)
+    except RuntimeError:
+        came = f"shape {tuple(signs.shape)} came for a score of shape {tuple(shape)}"
+        raise BadInput("outputs", came, "a shape that broadcasts to the score would be right") from None
 
 
 def asked(inputs: Any, directions: Any, domain: Any) -> Question:

@@ -62,13 +62,14 @@ class Search:
     tolerance: float
     restore: Callable[[], None]
     calls: int = 0
+    noise: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         self.random = torch.Generator().manual_seed(self.seed)
         self.starts = 0
         self.score = score_of(self.model)
 
-    def look(self, calls: int) -> Witness | None:
+    def look(self, calls: int, seeds: Any = ()) -> Witness | None:
         """Search for at most about that many calls of the model."""
         if not any(bool((f.up | f.dn).any()) for f in self.question.facts()):
             return None

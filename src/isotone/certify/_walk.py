@@ -16,7 +16,7 @@ from torch.fx import Node
 from torch.fx.node import map_arg
 
 from ._capture import Capture, is_assertion, is_fixed, name_of, run_node
-from ._facts import Fact, NotReal, Refused, Unknown, anything
+from ._facts import Fact, Finer, NotReal, Refused, Unknown, anything
 from .rules import DISCRETE, MOVERS, RULES, Site
 
 CAST = "aten._to_copy.default"
@@ -28,19 +28,41 @@ class Walked:
 
     facts: dict[Node, Any]
     assumptions: tuple[str, ...]
+    used: tuple[tuple[str, Node], ...] = ()
 
 
-def walk(capture: Capture, inputs: list[Fact]) -> Walked:
-    """Facts of all nodes from facts of the inputs."""
+def walk(capture: Capture, inputs: list[Fact], *, rough: bool = False) -> Walked:
+    """Facts of all nodes from facts of the inputs.
+
+    Args:
+        capture: the graph.
+        inputs: what is known of its inputs.
+        rough: weights are read once, for their signs, and bounds behind them are left open: milliseconds for millions
+            of weights, and enough for networks that are monotone by the signs of their weights.
+
+    Raises:
+        Finer: in a rough walk only: signs do not settle it.
+    """
+    inputs = [_roughened(x, rough) for x in inputs]
     facts: dict[Node, Any] = {**capture.constants, **dict(zip(capture.inputs, inputs, strict=True))}
     assumptions: dict[str, None] = {}
     for node in capture.nodes:
         try:
             with torch.no_grad():
-                facts[node] = _value(node, facts, Site(node, assumptions))
+                facts[node] = _roughened(_value(node, facts, Site(node, assumptions)), rough)
+        except Finer:
+            raise
         except Exception as fault:
             facts[node] = Unknown(node, _sentence(node, fault))
     return Walked(facts, tuple(assumptions))
+
+
+def _roughened(value: Any, rough: bool) -> Any:
+    if not rough:
+        return value
+    if isinstance(value, tuple):
+        return tuple(_roughened(v, rough) for v in value)
+    return replace(value, rough=True) if isinstance(value, Fact) else value
 
 
 def _value(node: Node, facts: dict[Node, Any], site: Site) -> Any:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .._facts import Fact, Refused, as_fact, constant, fact
-from .._rounding import linear, weighted
+from .._rounding import by_sign, linear, weighted
 from ._arithmetic import plus, scaled, times
 from ._table import Result, Site, rule
 
@@ -26,9 +26,9 @@ def coefficients(w: Tensor) -> Tensor:
 def product(a: Any, b: Any) -> Fact:
     """torch.matmul(a, b) of facts and constant tensors."""
     if not isinstance(b, Fact):
-        return linear(torch.matmul, as_fact(a), coefficients(b), n=b.shape[0] if b.dim() == 1 else b.shape[-2])
+        return with_constant(torch.matmul, as_fact(a), b, n=b.shape[0] if b.dim() == 1 else b.shape[-2])
     if not isinstance(a, Fact):
-        return linear(lambda x, w: torch.matmul(w, x), b, coefficients(a), n=a.shape[-1])
+        return with_constant(lambda x, w: torch.matmul(w, x), b, a, n=a.shape[-1])
     if a.lo.dim() < 2 or b.lo.dim() < 2:
         raise Refused("a vector product of two moving operands has no rule")
     n, k, m = a.shape[-2], a.shape[-1], b.shape[-1]
@@ -37,6 +37,11 @@ def product(a: Any, b: Any) -> Fact:
         raise Refused("both its operands move and it is too large for the prover")
     terms = times(each(a, lambda t: t.unsqueeze(-1)), each(b, lambda t: t.unsqueeze(-3)))
     return weighted(lambda v: v.sum(-2), terms, n=k - 1)
+
+
+def with_constant(run: Callable[[Tensor, Tensor], Tensor], x: Fact, w: Tensor, n: int) -> Fact:
+    """A bilinear operation of a fact and constant coefficients: by their signs alone where the walk is rough."""
+    return by_sign(run, x, w) if x.rough else linear(run, x, coefficients(w), n=n)
 
 
 def each(x: Fact, op: Callable[[Tensor], Tensor]) -> Fact:
@@ -82,7 +87,7 @@ def convolution(
     def run(v: Tensor, w: Tensor) -> Tensor:
         return torch.convolution(v, w, None, stride, padding, dilation, transposed, output_padding, groups)
 
-    out = linear(run, x, coefficients(weight), n=weight.numel())
+    out = with_constant(run, x, weight, n=weight.numel())
     if bias is None:
         return out
     return plus(out, constant(bias.reshape(-1, *[1] * (weight.dim() - 2))))
