@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor, nn, tensor, zeros
 
 from .certify import Certificate, certify
 from .directions import FREE
@@ -17,26 +17,45 @@ from .nn import MonotoneEnsemble
 SEARCH_CALLS = 64
 
 
-def certificate_of(network: MonotoneEnsemble, directions: Sequence[int]) -> Certificate:
-    """The verdict on a network, in eval mode, over presences of its whole vocabulary and all finite numbers."""
+@dataclass(frozen=True)
+class Subject:
+    """What `certify` is asked about: a model, an example, directions, a domain, and what the inputs stand for."""
+
+    model: nn.Module
+    inputs: tuple[Tensor, ...]
+    directions: Any
+    domain: Any = None
+    form: str = "as traced"
+
+
+def subject(network: MonotoneEnsemble, directions: Sequence[int]) -> Subject:
+    """A network, in eval mode, over presences of its whole vocabulary and all finite numbers."""
     network.eval()
+    if all(direction == FREE for direction in directions):
+        raise BadInput("certify", "every feature is free", "a claim needs a direction", "Name what the attacker adds.")
     names, numbers = network.names, len(directions) - network.names
     inputs: list[Tensor] = []
     ways: list[Tensor] = []
     domains: list[Any] = []
     if names:
-        inputs.append(torch.zeros(2, names))
-        ways.append(torch.tensor(directions[:names]))
+        inputs.append(zeros(2, names))
+        ways.append(tensor(directions[:names]))
         domains.append((0.0, 1.0))
     if numbers:
-        inputs.append(torch.zeros(2, numbers))
-        ways.append(torch.tensor(directions[names:]))
+        inputs.append(zeros(2, numbers))
+        ways.append(tensor(directions[names:]))
         domains.append(None)
     form = f"presence of each of the {names:,} known names: sets of every size" if names else "numbers"
     model = network.over_vocabulary() if names else _OfNumbers(network)
-    if all(direction == FREE for direction in directions):
-        raise BadInput("certify", "every feature is free", "a claim needs a direction", "Name what the attacker adds.")
-    return certify(model, tuple(inputs), tuple(ways), tuple(domains), form=form, budget=SEARCH_CALLS)
+    return Subject(model, tuple(inputs), tuple(ways), tuple(domains), form)
+
+
+def certificate_of(network: MonotoneEnsemble, directions: Sequence[int]) -> Certificate:
+    """The verdict on a network. It is monotone by its signs or not at all, so no time is spent on boxes."""
+    asked = subject(network, directions)
+    return certify(
+        asked.model, asked.inputs, asked.directions, asked.domain, form=asked.form, budget=SEARCH_CALLS, seconds=0
+    )
 
 
 class _OfNumbers(nn.Module):

@@ -6,4 +6,7 @@ This room reads the exported graph of any model and knows none of our layers, so
 from ._capture import Place as Place
 from ._certificate import Certificate as Certificate
 from ._certify import certify as certify
+from ._check import Check as Check
+from ._check import check as check
+from ._judge import Progress as Progress
 from .rules import RULES_VERSION as RULES_VERSION

@@ -88,7 +88,8 @@ def blame(capture: Capture, walked: Walked, question: Question) -> Stop | None:
     node = _turning_point(capture, walked, [output for output, _ in bad])
     fact = walked.facts[node]
     moves = int((fact.dn if falling or not rising else fact.up).sum())
-    reason = f"what {name_of(node.target)} gives may {'fall' if falling else 'rise'} in {moves} of {fact.dn.numel()} elements"
+    verb = "fall" if falling else "rise"
+    reason = f"what {name_of(node.target)} gives may {verb} in {moves} of {fact.dn.numel()} elements"
     about = advice(capture, node)
     return Stop(
         f"{reason}: {about.why}" if about.why else reason,

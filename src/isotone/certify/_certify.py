@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,6 +42,17 @@ class _Answer:
     noise: str = ""
 
 
+@dataclass(frozen=True)
+class Asking:
+    """How hard to try, and what to call the inputs; see `certify`."""
+
+    seed: int = 0
+    budget: int = 1500
+    seconds: float = 10.0
+    form: str = "as traced"
+    progress: Progress | None = None
+
+
 @dataclass
 class _Job:
     """What all claims about one model share: the graph, what is against it, and the state to put back."""
@@ -48,10 +60,7 @@ class _Job:
     model: nn.Module
     kept: Kept
     tolerance: float
-    budget: int
-    seconds: float
-    seed: int
-    progress: Progress | None
+    asking: Asking
     traced: Capture | None = None
     obstacle: str = ""
     taken: dict[str, float] = field(default_factory=dict)
@@ -120,27 +129,31 @@ def certify(
         raise BadInput("budget", f"{budget!r} came", "a number of calls, 0 or more, would be right")
     if not (isinstance(seconds, int | float) and 0 <= seconds < float("inf")):
         raise BadInput("seconds", f"{seconds!r} came", "a number of seconds, 0 or more, would be right")
+    asking = Asking(seed=seed, budget=budget, seconds=float(seconds), form=form, progress=progress)
+    return judged(model, lambda: claims(inputs, directions, domain, outputs, score_of(model)), asking)
+
+
+def judged(model: nn.Module, asked: Callable[[], list[Claim]], asking: Asking) -> Certificate:
+    """The certificate on claims about one model; what `certify` asks anew, and `check` from a file."""
     before, kept = digest(model), Kept(model)
     try:
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            torch.manual_seed(seed)
-            asked = claims(inputs, directions, domain, outputs, score_of(model))
-            _answerable(model, asked[0].question)
-            job = _Job(model, kept, _tolerance(model, asked[0].question), budget, seconds, seed, progress)
-            answer, calls = _judged(job, asked)
+            torch.manual_seed(asking.seed)
+            about = asked()
+            _answerable(model, about[0].question)
+            job = _Job(model, kept, _tolerance(model, about[0].question), asking)
+            answer, calls = _judged(job, about)
     finally:
         kept.put_back()
-    proof = answer.proof
+    proof, stop = answer.proof, answer.stop
     proved = answer.verdict is Verdict.PROVED and proof is not None
-    about = scope(asked, job.traced, form=form, mode=mode(model), sha256=before, calls=calls)
-    stop = answer.stop
     return Certificate(
         answer.verdict,
         answer.reason,
         stop.where if stop is not None else None,
         answer.witness,
-        about,
+        scope(about, job.traced, form=asking.form, mode=mode(model), sha256=before, calls=calls),
         (REAL, FINITE, *proof.assumptions) if proved and proof is not None else (),
         used=proof.used if proved and proof is not None else (),
         known=stop.known if stop is not None else (),
@@ -210,12 +223,12 @@ def _all_proved(answers: list[_Answer]) -> _Answer:
 
 
 def _search(job: _Job, question: Question) -> Search:
-    return Search(job.model, question, job.seed, job.tolerance, job.kept.put_back)
+    return Search(job.model, question, job.asking.seed, job.tolerance, job.kept.put_back)
 
 
 def _answered(job: _Job, question: Question, search: Search) -> _Answer:
     """The answer to one claim: a short search, the cheap proofs, a long search, the dear proof."""
-    if found := search.look(min(FIRST_CALLS, job.budget)):
+    if found := search.look(min(FIRST_CALLS, job.asking.budget)):
         return _refuted(found, search)
     stopped = Stop(job.obstacle) if job.obstacle else None
     proof = None
@@ -223,9 +236,9 @@ def _answered(job: _Job, question: Question, search: Search) -> _Answer:
         proof = judge(job.traced, question)
         stopped = proof.stopped
         if stopped is not None:
-            if found := search.look(job.budget // 2 - search.calls):
+            if found := search.look(job.asking.budget // 2 - search.calls):
                 return _refuted(found, search)
-            proof = in_boxes(job.traced, question, proof, job.seconds, job.progress)
+            proof = in_boxes(job.traced, question, proof, job.asking.seconds, job.asking.progress)
             stopped = proof.stopped
         job.taken.update(proof.seconds)
     if stopped is None:
@@ -236,7 +249,7 @@ def _answered(job: _Job, question: Question, search: Search) -> _Answer:
             return _Answer(Verdict.PROVED, _claimed(question), proof=proof)
         stopped = Stop(late)
     candidates = proof.candidates if proof is not None else ()
-    if found := search.look(job.budget - search.calls, candidates):
+    if found := search.look(job.asking.budget - search.calls, candidates):
         return _refuted(found, search)
     return _Answer(Verdict.UNKNOWN, stopped.reason, stopped, noise=_noise(search))
 

@@ -47,7 +47,8 @@ class Question:
         flat, sizes = self.signs.reshape(-1), [shape.numel() for shape in shapes]
         if sum(sizes) != flat.numel():
             raise ValueError("the graph gives other outputs than the model")
-        return [part.reshape(shape) for part, shape in zip(flat.split(sizes), shapes, strict=True)]
+        parts = torch.split(flat, sizes)
+        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def facts(self) -> list[Fact]:
         """What is known of the inputs."""
@@ -130,21 +131,27 @@ def asked(inputs: Any, directions: Any, domain: Any) -> Question:
     Raises:
         BadInput: what was handed in does not fit together.
     """
-    given = _inputs(inputs)
+    given = examples(inputs)
     count = len(given)
     wanted = _per_input(directions, count, "directions")
     domains = _per_input(domain, count, "domain")
-    rows = {x.shape[0] for x in given if x.dim()}
-    # A trace with one row would freeze the number of rows to one.
-    examples = tuple(x.repeat(2, *[1] * (x.dim() - 1)) if rows == {1} and x.dim() else x for x in given)
-    ways = tuple(_direction(d, x, i) for i, (d, x) in enumerate(zip(wanted, examples, strict=True)))
-    bounds = [_bounds(d, x, way, i) for i, (d, x, way) in enumerate(zip(domains, examples, ways, strict=True))]
+    ways = tuple(_direction(d, x, i) for i, (d, x) in enumerate(zip(wanted, given, strict=True)))
+    bounds = [_bounds(d, x, way, i) for i, (d, x, way) in enumerate(zip(domains, given, ways, strict=True))]
     return Question(
-        inputs=tuple(x.detach().clone() for x in examples),
+        inputs=given,
         directions=ways,
         low=tuple(b[0] for b in bounds),
         high=tuple(b[1] for b in bounds),
         given=tuple(d is not None for d in domains),
+    )
+
+
+def examples(inputs: Any) -> Inputs:
+    """The example as a tuple of tensors, copied; one row is repeated, for a trace would freeze the number to one."""
+    given = _inputs(inputs)
+    single = {x.shape[0] for x in given if x.dim()} == {1}
+    return tuple(
+        x.detach().repeat(2, *[1] * (x.dim() - 1)) if single and x.dim() else x.detach().clone() for x in given
     )
 
 

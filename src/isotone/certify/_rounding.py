@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ._facts import INF, MOST, Fact, fact, together
+from ._facts import INF, MOST, Fact, Finer, fact, together
 
 TINY = 5e-324
 
@@ -171,10 +171,10 @@ def by_sign(run: Callable[[Tensor, Tensor], Tensor], x: Fact, w: Tensor) -> Fact
     # In the order in which it lies in memory: a transposed view is read ten times slower.
     laid = w.detach() if w.is_contiguous() or w.dim() < 2 else w.detach().mT
     least, most = (float(v) for v in laid.aminmax()) if w.numel() else (0.0, 0.0)
-    if not (-INF < least and most < INF) or (x.moves and least < 0 < most):
+    if not (least > -INF and most < INF) or (x.moves and least < 0 < most):
         raise Finer
     shape = run(x.lo.to("meta"), w.detach().to("meta", torch.float64)).shape
     up, dn = (x.up, x.dn) if least >= 0 else (x.dn, x.up)
     # Every element is said to do what any of them does: more may move than moves.
-    moving = (torch.full(shape, bool(b.any())) for b in (up, dn))
-    return fact(torch.full(shape, -INF).double(), torch.full(shape, INF).double(), *moving)
+    rises, falls = (torch.full(shape, bool(b.any())) for b in (up, dn))
+    return fact(torch.full(shape, -INF).double(), torch.full(shape, INF).double(), rises, falls)
