@@ -15,7 +15,7 @@ from ._capture import Capture, Place, name_of
 from ._facts import Fact, Unknown
 from ._question import Question
 from ._walk import Walked
-from .rules import RULES
+from .rules import REFUSED, RULES
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,15 @@ def open_elements(capture: Capture, walked: Walked, question: Question) -> list[
 
 
 def _lost(capture: Capture, walked: Walked, found: Unknown) -> Stop:
-    ruled = name_of(found.node.target) in RULES
-    # A constant that is not finite, or an operator without a rule, stays what it is on every smaller domain.
+    name = name_of(found.node.target)
     return Stop(
         found.reason,
         capture.place(found.node),
         known(walked.facts, found.node, _short(capture)),
         advice(capture, found.node).changes,
         found.node,
-        hopeless=not ruled,
+        # An operator without a rule has none on a smaller domain either.
+        hopeless=name not in RULES or name in REFUSED,
     )
 
 

@@ -150,31 +150,44 @@ def linear(run: Callable[[Tensor, Tensor], Tensor], x: Fact, w: Tensor, n: int) 
         out = torch.where(bad == 0, (good * (1 - gamma(n))).clamp(0.0, MOST), out)
         return torch.where(bad >= HALF, -INF, out)
 
-    def reach(a: Tensor, b: Tensor) -> Tensor:
-        # Indicators are counted in float32, exactly up to 2^24 terms and never to 0 above that.
-        out = run(a.float(), (plus > 0).float()) > 0
-        return out | (run(b.float(), (minus > 0).float()) > 0) if signed else out
-
-    still = not x.moves
-    rises = reach(x.up, x.dn)
-    falls = rises if still else reach(x.dn, x.up)
+    rises, falls = _moved(run, x, w)
     # An upper bound is a lower bound of the negation: -(plus . hi - minus . lo) = plus . (-hi) - minus . (-lo).
     return fact(bound(x.lo, x.hi), -bound(-x.hi, -x.lo), rises, falls)
+
+
+def _moved(run: Callable[[Tensor, Tensor], Tensor], x: Fact, w: Tensor) -> tuple[Tensor, Tensor]:
+    """What rises and what falls: through a positive coefficient what rises, through a negative one what falls."""
+    plus, minus = (w > 0).float(), (w < 0).float()
+    signed = bool(minus.any())
+
+    def reach(a: Tensor, b: Tensor) -> Tensor:
+        # Indicators are counted in float32, exactly up to 2^24 terms and never to 0 above that.
+        out = run(a.float(), plus) > 0
+        return out | (run(b.float(), minus) > 0) if signed else out
+
+    rises = reach(x.up, x.dn)
+    return rises, reach(x.dn, x.up) if x.moves else rises
 
 
 def by_sign(run: Callable[[Tensor, Tensor], Tensor], x: Fact, w: Tensor) -> Fact:
     """What the signs of the coefficients alone say of a linear operation: one pass over them, and no bounds.
 
     Raises:
-        Finer: coefficients of both signs meet a value that moves; or some are not finite.
+        Finer: some of the result may rise and some may fall; or a coefficient is not finite.
     """
     # In the order in which it lies in memory: a transposed view is read ten times slower.
     laid = w.detach() if w.is_contiguous() or w.dim() < 2 else w.detach().mT
     least, most = (float(v) for v in laid.aminmax()) if w.numel() else (0.0, 0.0)
-    if not (least > -INF and most < INF) or (x.moves and least < 0 < most):
+    if not (least > -INF and most < INF):
         raise Finer
-    shape = run(x.lo.to("meta"), w.detach().to("meta", torch.float64)).shape
-    up, dn = (x.up, x.dn) if least >= 0 else (x.dn, x.up)
-    # Every element is said to do what any of them does: more may move than moves.
-    rises, falls = (torch.full(shape, bool(b.any())) for b in (up, dn))
-    return fact(torch.full(shape, -INF).double(), torch.full(shape, INF).double(), rises, falls)
+    if x.moves and least < 0 < most:
+        rises, falls = _moved(run, x, w.detach())
+        if bool(rises.any()) and bool(falls.any()):
+            raise Finer
+    else:
+        # Every element is said to do what any of them does: more may move than moves.
+        shape = run(x.lo.to("meta"), w.detach().to("meta", torch.float64)).shape
+        up, dn = (x.up, x.dn) if least >= 0 else (x.dn, x.up)
+        rises, falls = (torch.full(shape, bool(b.any())) for b in (up, dn))
+    low = torch.full(rises.shape, -INF, dtype=torch.float64)
+    return fact(low, -low, rises, falls)

@@ -1,0 +1,232 @@
+"""What `isotone certify` does: a model named on the command line, its question, its certificate, its witness.
+
+- a target is a model folder, or a factory: `package.module:function` or `path/to/file.py:function`;
+- a factory gives a model, or a tuple (model, inputs, directions, domain), from the right as short as one likes;
+- files are written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from .certify import (
+    Certificate,
+    Check,
+    Progress,
+    Replay,
+    certify,
+    check,
+    load_factory,
+    load_witness,
+    replay,
+    save_witness,
+)
+from .errors import BadInput, CannotWrite, require
+from .model_folder import ModelFolder
+from .progress import Bar
+from .progress import Progress as Bars
+from .proving import SEARCH_CALLS, Subject, subject
+
+
+def named(
+    target: str, inputs: Path | None = None, directions: Sequence[str] = (), domain: Sequence[str] = ()
+) -> Subject:
+    """What a target is about, with what the command line says in place of what the factory says.
+
+    Args:
+        target: a model folder, or module:function.
+        inputs: a safetensors file with one tensor per input, in the order of their names.
+        directions: one entry per input: "+1", or "1,-1,0" for its last dimension; one entry for all inputs.
+        domain: one entry per input: "0,1", "0," for no upper bound, or "none".
+
+    Raises:
+        BadInput: what is said does not fit together, or there is no example.
+    """
+    if Path(target).is_dir():
+        if inputs is not None or directions or domain:
+            raise BadInput(
+                "certify", "a model folder came with inputs, directions or a domain", "the folder has its own"
+            )
+        folder = ModelFolder.load(target)
+        return subject(folder.network, folder.question.threat.directions(folder.encoder.features))
+    found = _made(target)
+    if inputs is not None:
+        found = replace(found, inputs=_tensors(inputs))
+    if not found.inputs:
+        raise BadInput(
+            "certify",
+            f"{target} gives a model without an example",
+            "a tuple (model, inputs) from the factory, or --inputs with a safetensors file, would be right",
+        )
+    count = len(found.inputs)
+    ways = [_way(text) for text in directions]
+    boxes = [_box(text) for text in domain]
+    if ways:
+        found = replace(found, directions=ways[0] if len(ways) == 1 else _per_input(ways, count, "--directions"))
+    if boxes:
+        found = replace(found, domain=tuple(boxes * count if len(boxes) == 1 else _per_input(boxes, count, "--domain")))
+    return found
+
+
+def _made(target: str) -> Subject:
+    made = load_factory(target)
+    parts = made if isinstance(made, tuple) else (made,)
+    if not (1 <= len(parts) <= 4 and isinstance(parts[0], nn.Module)):
+        raise BadInput(
+            target, f"it gave {type(made).__name__}", "a model, or (model, inputs, directions, domain), is right"
+        )
+    model, inputs, directions, domain = (*parts, *(None,) * (4 - len(parts)))
+    given = () if inputs is None else (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    return Subject(model, given, 1 if directions is None else directions, domain)
+
+
+def _per_input(values: list[Any], count: int, where: str) -> tuple[Any, ...]:
+    if len(values) != count:
+        raise BadInput(where, f"{len(values)} came for {count} inputs", "one for all, or one per input, would be right")
+    return tuple(values)
+
+
+def _tensors(path: Path) -> tuple[Tensor, ...]:
+    safetensors = require("safetensors.torch", "train")
+    try:
+        held = safetensors.load_file(str(path))
+    except (OSError, ValueError, RuntimeError) as fault:
+        said = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
+        raise BadInput(str(path), f"it cannot be read ({said})", "a safetensors file would be right") from None
+    except safetensors.SafetensorError as fault:
+        raise BadInput(str(path), f"it cannot be read ({fault})", "a safetensors file would be right") from None
+    if not held:
+        raise BadInput(str(path), "it holds no tensor", "one tensor per input of the model would be right")
+    return tuple(held[name] for name in sorted(held, key=_natural))
+
+
+def _natural(name: str) -> tuple[Any, ...]:
+    """x2 before x10."""
+    parts = "".join(c if c.isdigit() else " " for c in name).split()
+    return (name.rstrip("0123456789"), *(int(p) for p in parts), name)
+
+
+def _way(text: str) -> Any:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise BadInput(
+            "--directions", f"{text!r} came", "+1, -1, 0, or a list such as 1,-1,0, would be right"
+        ) from None
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _box(text: str) -> Any:
+    if text.strip().lower() == "none":
+        return None
+    low, comma, high = text.partition(",")
+    try:
+        ends = tuple(float(end) if end.strip() else None for end in (low, high))
+    except ValueError:
+        comma = ""
+        ends = ()
+    if not comma:
+        raise BadInput("--domain", f"{text!r} came", "low,high (one may be left out) or none would be right")
+    return ends
+
+
+def boxes_bar(progress: Bars) -> Progress:
+    """A bar that appears when branch and bound begins."""
+    shown: list[Bar] = []
+
+    def said(fraction: float, note: str) -> None:
+        if not shown:
+            shown.append(progress.bar("boxes", total=1000))
+        shown[0].update(int(1000 * fraction), note)
+
+    return said
+
+
+def certificate_for(
+    found: Subject,
+    *,
+    folder: bool = False,
+    budget: int | None = None,
+    seconds: float = 10.0,
+    progress: Progress | None = None,
+) -> Certificate:
+    """The verdict on a target."""
+    return certify(
+        found.model,
+        found.inputs,
+        found.directions,
+        found.domain,
+        form=found.form,
+        budget=budget if budget is not None else SEARCH_CALLS if folder else 1500,
+        seconds=0.0 if folder else seconds,
+        progress=progress,
+    )
+
+
+def write_certificate(path: Path, certificate: Certificate, factory: str) -> None:
+    """The certificate as JSON, with the name under which its model can be made again."""
+    whole = json.dumps({"factory": factory, **certificate.to_dict()}, indent=1, allow_nan=False)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_text(whole + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as fault:
+        raise CannotWrite(path, fault.strerror or fault) from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_certificate(path: Path) -> tuple[Certificate, str]:
+    """A certificate and the name of its factory.
+
+    Raises:
+        BadInput: the file is not a certificate.
+    """
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        return Certificate.from_dict(held), str(held.get("factory", ""))
+    except (OSError, UnicodeDecodeError) as fault:
+        raise BadInput(
+            str(path), f"it cannot be read ({fault})", "a certificate made with --out would be right"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise BadInput(
+            str(path), "it is no certificate", "a file made by `isotone certify --out` would be right"
+        ) from None
+
+
+def check_again(path: Path, found: Subject, seconds: float) -> Check:
+    """Whether the certificate in a file still holds for this target."""
+    certificate, _ = read_certificate(path)
+    return check(certificate, found.model, found.inputs, seconds=seconds)
+
+
+def is_witness(path: Path | None) -> bool:
+    """Whether a file of inputs holds a pair rather than an example."""
+    if path is None:
+        return False
+    safetensors = require("safetensors", "train")
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as held:
+            return any(name.startswith("lower.") for name in held.keys())  # noqa: SIM118 - it is no mapping
+    except Exception:
+        return False
+
+
+def replay_file(path: Path, target: str) -> Replay:
+    """Run a stored pair through the model once more; the model is made by the target, or by the factory in the file."""
+    kept = load_witness(path)
+    return replay(_made(target or kept.factory).model, kept)
+
+
+def keep_witness(path: Path, certificate: Certificate, target: str) -> None:
+    """Store the pair that refutes, with what is needed to run it again."""
+    assert certificate.witness is not None
+    save_witness(path, certificate.witness, factory=target, sha256=certificate.scope["sha256"])
