@@ -17,10 +17,10 @@ STOREYS = [
     {"constraints"},
     {"nn", "certify", "attack", "data"},  # wings without doors between
     {"training", "evaluation", "progress", "suggesting"},
-    {"families", "proving", "explain", "report"},
+    {"families", "proving", "explain", "report", "auditing"},
     {"experiment", "boosters"},
     {"facts", "model_folder"},
-    {"workflow", "scoring"},
+    {"workflow", "scoring", "certifying"},
     {"tables"},
     {"cli"},
 ]

@@ -2,6 +2,8 @@
 
 from . import nn as nn
 from ._version import __version__ as __version__
+from .auditing import Audit as Audit
+from .auditing import audit as audit
 from .certify import Certificate as Certificate
 from .constraints import Between as Between
 from .constraints import Constraint as Constraint

@@ -155,19 +155,98 @@ def attack(
 
 @app.command()
 def certify(
-    model: Model,
+    target: Annotated[str, typer.Argument(help="A model folder, or a factory: package.module:function.")] = "",
+    inputs: Annotated[
+        Path | None, typer.Option(help="safetensors: an example, one tensor per input; or a stored witness.")
+    ] = None,
+    directions: Annotated[
+        list[str] | None, typer.Option(help="Per input: +1, -1, 0, or a list such as 1,-1,0; once for all.")
+    ] = None,
+    domain: Annotated[
+        list[str] | None, typer.Option(help="Per input: low,high (0, is from 0 upwards) or none.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the certificate, as JSON.")] = None,
+    witness: Annotated[Path | None, typer.Option(help="Write the pair that refutes, as safetensors.")] = None,
+    check: Annotated[
+        Path | None, typer.Option(help="A certificate: compare its hashes, and run its proof again.")
+    ] = None,
+    budget: Annotated[int | None, typer.Option(help="Calls of the model that the search may make.", min=0)] = None,
+    seconds: Annotated[float, typer.Option(help="For branch and bound over a bounded domain.", min=0.0)] = 10.0,
     as_json: Annotated[bool, typer.Option("--json", help="The certificate as JSON.")] = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Prove again, from the weights in the folder, that additions cannot lower the score.
+    """Prove that a model is monotone, refute it with a pair of inputs, or say where the proof stopped.
+
+    Exit code: 0 proved, 1 refuted, 2 unknown; with --check 0 if the certificate holds, else 1; with a stored witness 1
+    if the score still falls, else 0.
+    """
+    from . import certifying  # noqa: PLC0415 - heavy, and `--help` should not wait for it
+
+    if inputs is not None and certifying.is_witness(inputs):
+        again = certifying.replay_file(inputs, target)
+        typer.echo(str(again))
+        raise typer.Exit(1 if again.falls else 0)
+    found = certifying.named(target, inputs, directions or (), domain or ())
+    if check is not None:
+        checked = certifying.check_again(check, found, max(seconds, 60.0))
+        typer.echo(str(checked))
+        raise typer.Exit(0 if checked.holds else 1)
+    with _progress(quiet) as progress:
+        certificate = certifying.certificate_for(
+            found,
+            folder=Path(target).is_dir(),
+            budget=budget,
+            seconds=seconds,
+            progress=certifying.boxes_bar(progress),
+        )
+    if out is not None:
+        certifying.write_certificate(out, certificate, target)
+    if witness is not None and certificate.witness is not None:
+        certifying.keep_witness(witness, certificate, target)
+    typer.echo(json.dumps(certificate.to_dict(), indent=1) if as_json else str(certificate))
+    raise typer.Exit(certificate.exit_code)
+
+
+@app.command()
+def audit(
+    predict: Annotated[str, typer.Argument(help="file.py:name or package.module:name, or an .onnx file.")],
+    data: Data,
+    increasing: Annotated[list[str] | None, typer.Option(help="Features (names, globs) that may only raise.")] = None,
+    decreasing: Annotated[list[str] | None, typer.Option(help="... that may only lower the score.")] = None,
+    output: Annotated[str | None, typer.Option(help="Which column of several is the score: number or name.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Columns of the file that the model does not take.")] = None,
+    missing: Annotated[str, typer.Option(help="A missing value is: auto, outside, lowest, highest.")] = "auto",
+    budget: Annotated[float, typer.Option(help="Seconds for the search.", min=0.0)] = 30.0,
+    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    fail_on: Annotated[str, typer.Option(help="refuted: an unknown verdict ends with 0.")] = "unknown",
+    html: Annotated[Path | None, typer.Option(help="A page to write.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The audit as JSON.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Is this fitted model monotone? Look for two rows that show it is not; a proof for ensembles of trees.
 
     Exit code: 0 proved, 1 refuted, 2 unknown.
     """
-    from . import workflow  # noqa: PLC0415
-    from .model_folder import ModelFolder  # noqa: PLC0415
+    from .auditing import audit as audited  # noqa: PLC0415
+    from .auditing import directions, load, read_rows  # noqa: PLC0415
 
-    certificate = workflow.certify_folder(ModelFolder.load(model))
-    typer.echo(json.dumps(certificate.to_dict(), indent=1) if as_json else str(certificate))
-    raise typer.Exit(certificate.exit_code)
+    ways = directions(increasing or (), decreasing or ())
+    with _progress(quiet) as progress:
+        found = audited(
+            load(predict),
+            read_rows(data, ignore or ()),
+            ways,
+            output=output,
+            missing=missing,
+            budget_seconds=budget,
+            seed=seed,
+            progress=progress,
+        )
+    code = found.exit_code_for(fail_on)
+    typer.echo(found.to_json() if as_json else str(found))
+    if html is not None:
+        typer.echo(f"page  {found.to_html(html)}", err=True)
+    raise typer.Exit(code)
 
 
 @app.command()

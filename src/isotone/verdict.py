@@ -36,6 +36,8 @@ class Witness:
         lower, upper: one tensor per input of the model, each of the shape of that input.
         element: index of the output element that falls.
         before, after: that element's score at `lower` and at `upper`; `after` is on the wrong side.
+        arithmetic: "as given", or "float64" where both are by the same code in float64, because the model's own
+            rounding hides the drop.
     """
 
     lower: tuple[Tensor, ...]
@@ -43,6 +45,7 @@ class Witness:
     element: tuple[int, ...]
     before: float
     after: float
+    arithmetic: str = "as given"
 
     @property
     def drop(self) -> float:

@@ -26,7 +26,8 @@ from ._walk import Walked, walk
 from .boxes import Split, split
 from .slopes import by_slopes
 
-MOST_ELEMENTS = 512
+# A pass backward reads every weight, some 4 million of them in a second: this is about half a minute at most.
+MOST_WORK, ALWAYS = 10**8, 4
 Progress = Callable[[float, str], None]
 
 
@@ -122,7 +123,8 @@ def _by_slopes(traced: Capture, walked: Walked, question: Question) -> int:
     if isinstance(bad, Stop):
         return 0
     places = [(output, tuple(int(i) for i in place)) for output, elements in bad for place in elements.nonzero()]
-    if len(places) > MOST_ELEMENTS:
+    weights = sum(held.numel() for held in traced.constants.values() if isinstance(held, Tensor))
+    if len(places) > ALWAYS and len(places) * max(weights, 10**5) > MOST_WORK:
         return 0
     shapes = [walked.facts[output].shape for output in traced.outputs]
     signs = dict(zip(traced.outputs, question.claimed(shapes), strict=True))
