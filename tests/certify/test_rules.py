@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from isotone.certify._facts import Fact
-from isotone.certify.rules import RULES, Site
+from isotone.certify._facts import Fact, Refused
+from isotone.certify.rules import REFUSED, RULES, Site
 from isotone.certify.rules._arithmetic import minus, plus, times
 from isotone.certify.rules._structural import overload
 from isotone.certify.rules._unary import increasing, step, valley
@@ -23,7 +24,14 @@ FEW, MANY = range(3), range(1000, 1080)
 
 
 def test_every_rule_has_a_case():
-    assert set(RULES) == set(CASES)
+    assert set(RULES) - set(REFUSED) == set(CASES)
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_what_is_refused_by_name_is_refused_with_its_reason(name):
+    overload(name)
+    with pytest.raises(Refused, match=re.escape(REFUSED[name])):
+        RULES[name](Site())
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
@@ -66,6 +74,8 @@ def test_rule_reads_arguments_as_its_schema_orders_them(name):
         if parameter.kind is parameter.KEYWORD_ONLY:
             assert parameter.name in keywords
             default = keywords[parameter.name].default_value
+            if parameter.default is parameter.empty and not keywords[parameter.name].has_default_value():
+                continue
             assert _same(parameter.default, default), parameter.name
 
 

@@ -18,6 +18,7 @@ PROVED, REFUTED, UNKNOWN = Verdict.PROVED, Verdict.REFUTED, Verdict.UNKNOWN
 NOT_PROVED = {REFUTED, UNKNOWN}
 UNIT = (0.0, 1.0)
 LONGS = torch.tensor([[2**53], [2**53 + 2]])
+WIDE = torch.tensor([[16777218], [16777218]])
 BYTES = torch.tensor([[1, 2], [3, 4]], dtype=torch.uint8)
 
 
@@ -28,7 +29,7 @@ def seeded(make):
 
 def flipped(net: nn.Sequential) -> nn.Sequential:
     with torch.no_grad():
-        net[2].weight[0, 0] = -3.0
+        net[2].weight[0, 0] = -300.0
     return net
 
 
@@ -139,7 +140,7 @@ ACTIVATIONS = [
 def test_positive_weights_and_a_rising_activation_are_proved(activation):
     net = positive(mlp(activation))
     assert certify(net, torch.rand(2, 3), +1, budget=0).verdict is PROVED
-    assert certify(flipped(net), torch.rand(2, 3), +1, budget=0).verdict is UNKNOWN
+    assert certify(flipped(net), torch.rand(2, 3), +1, budget=0).verdict is UNKNOWN  # it falls
 
 
 X = torch.linspace(0.1, 0.9, 6).reshape(2, 3)
@@ -225,6 +226,8 @@ VERDICTS = [
     (lambda: Formula(lambda x: (x > 3).float()), BYTES, +1,            None,       {PROVED},        "3 is 3 beside bytes"),
     (lambda: Formula(lambda x: (x > 2.5).float()), BYTES, +1,          None,       {PROVED},        "beside 2.5 bytes become floats"),
     (lambda: Formula(lambda x: (x < 2**53 + 1).float()), LONGS, +1,    None,       NOT_PROVED,      "float64 takes 2**53 + 1 for 2**53"),
+    (lambda: Formula(lambda x: -(x > 16777216.5).float()), WIDE, +1,   (16777217, 16777219), NOT_PROVED, "beside a float 2**24 + 1 is 2**24"),
+    (lambda: Formula(lambda x: (x > 16777215.5).float()), WIDE - 9, +1, (0, 2**24), {PROVED},      "smaller whole numbers are floats exactly"),
     (lambda: Formula(lambda x: x[:, :0].mean(1)), X, +1,               None,       NOT_PROVED,      "a mean of nothing is NaN"),
     (lambda: Formula(lambda x: x.argmax(1)),  X,        +1,            None,       NOT_PROVED,      "places are no order"),
     (lambda: Formula(lambda x: x.max(1).indices), X,    +1,            None,       NOT_PROVED,      "places beside values are no order"),

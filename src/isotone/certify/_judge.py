@@ -92,7 +92,8 @@ def in_boxes(traced: Capture, question: Question, proof: Proof, seconds: float, 
             progress=None if progress is None else _said(progress),
         )
     if found.proved:
-        return Proof(None, tuple(assumed), (found.method,), walked=proof.walked, seconds=clock.seconds)
+        rest_on = tuple(dict.fromkeys((*assumed, *found.assumptions)))
+        return Proof(None, rest_on, (found.method,), walked=proof.walked, seconds=clock.seconds)
     stopped = replace(proof.stopped, known=(*proof.stopped.known, *_left(found)))
     return replace(proof, stopped=stopped, candidates=tuple(found.candidates), seconds=clock.seconds)
 

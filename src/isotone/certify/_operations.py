@@ -49,7 +49,7 @@ def operations() -> str:
     lines += [f"| `{name.removeprefix('aten.')}` | {why} |" for name, why in sorted(REFUSED.items())]
     lines += ["", "## Relational steps", "", "Tried where a plain rule leaves open what two values that belong together do."]
     lines += ["", "| step | what it sees |", "|---|---|"]
-    lines += [f"| {name} | {_sentence(step)} |" for name, step in RELATIONS.items()]
+    lines += [f"| {step.name} | {_sentence(step.find)} |" for step in RELATIONS]
     return "\n".join(lines) + "\n"
 
 

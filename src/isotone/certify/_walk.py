@@ -16,7 +16,8 @@ from torch.fx import Node
 from torch.fx.node import map_arg
 
 from ._capture import Capture, is_assertion, is_fixed, name_of, run_node
-from ._facts import Fact, Finer, NotReal, Refused, Unknown, anything
+from ._facts import INF, Fact, Finer, NotReal, Refused, Unknown, anything
+from .relations import Look, related
 from .rules import DISCRETE, MOVERS, RULES, Site
 
 CAST = "aten._to_copy.default"
@@ -28,6 +29,7 @@ class Walked:
 
     facts: dict[Node, Any]
     assumptions: tuple[str, ...]
+    # The relations that added something, by name and node.
     used: tuple[tuple[str, Node], ...] = ()
 
 
@@ -46,6 +48,7 @@ def walk(capture: Capture, inputs: list[Fact], *, rough: bool = False) -> Walked
     inputs = [_roughened(x, rough) for x in inputs]
     facts: dict[Node, Any] = {**capture.constants, **dict(zip(capture.inputs, inputs, strict=True))}
     assumptions: dict[str, None] = {}
+    used: list[tuple[str, Node]] = []
     for node in capture.nodes:
         try:
             with torch.no_grad():
@@ -54,7 +57,13 @@ def walk(capture: Capture, inputs: list[Fact], *, rough: bool = False) -> Walked
             raise
         except Exception as fault:
             facts[node] = Unknown(node, _sentence(node, fault))
-    return Walked(facts, tuple(assumptions))
+        found = facts[node]
+        if isinstance(found, Unknown) or (isinstance(found, Fact) and bool((found.up & found.dn).any())):
+            with torch.no_grad():
+                better, names = related(Look(node, None, facts, Site(node, assumptions), _value), found)
+            facts[node] = _roughened(better, rough)
+            used += [(name, node) for name in names]
+    return Walked(facts, tuple(assumptions), tuple(used))
 
 
 def _roughened(value: Any, rough: bool) -> Any:
@@ -98,6 +107,7 @@ def _ruled(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], moving: li
     try:
         args, kwargs = _in_order(node, _on_cpu(args), _on_cpu(kwargs))
         _numbers_fit(node, args, kwargs, moving)
+        _meets_exactly(node, args)
         result = rule(site, *args, **kwargs)
         many = isinstance(result, tuple)
         results: tuple[Any, ...] = result if isinstance(result, tuple) else (result,)
@@ -175,6 +185,32 @@ def _numbers_fit(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any], movi
             continue
         if not (low <= least and most <= high):
             raise Refused("a number here may not fit the whole numbers it meets, so it may wrap around")
+
+
+PLACES = ("index", "indices", "offsets")
+
+
+def _meets_exactly(node: Node, args: tuple[Any, ...]) -> None:
+    """Refuse large whole numbers beside floats: in float32, torch compares 2**24 + 1 as 2**24.
+
+    A cast of its own has a rule, which rounds its bounds; here the rounding would happen unseen. Indices meet nothing.
+    """
+    if name_of(node.target) == CAST or not isinstance(node.target, torch._ops.OpOverload):
+        return
+    names = [argument.name for argument in node.target._schema.arguments]
+    values = list(_leaves([a for name, a in zip(names, args, strict=False) if name not in PLACES]))
+    whole = [a for a in values if isinstance(a, Fact) and not a.dtype.is_floating_point and a.dtype is not torch.bool]
+    if not whole:
+        return
+    floats = [a.dtype for a in values if isinstance(a, Tensor | Fact) and a.dtype.is_floating_point]
+    kind = node.meta["val"]
+    if isinstance(kind, Tensor) and kind.dtype.is_floating_point:
+        floats.append(kind.dtype)
+    if any(isinstance(a, float) for a in values):
+        floats.append(torch.get_default_dtype())
+    exact = min((2.0 / torch.finfo(d).eps for d in floats), default=INF)
+    if any(not bool(((w.lo >= -exact) & (w.hi <= exact)).all()) for w in whole):
+        raise Refused("whole numbers here may be too large for the floats they meet; a bounded domain would help")
 
 
 def _fits(x: Fact, dtype: torch.dtype) -> bool:

@@ -312,10 +312,55 @@ class ForcedScatter(nn.Module):
         return torch.ops.aten.slice_scatter(empty, x.clamp(0, 1) * 300, 1, 0, 3).float()
 
 
+class IntegerPower(nn.Module):
+    """2 to a negative whole number is 0 among whole numbers, and is taken for a positive number."""
+
+    def forward(self, x):
+        return -(torch.pow(2, (6 * x.clamp(0, 1) - 3).round().long()) > 0).float()
+
+
+class NegativeEps(nn.Module):
+    """Normalised by less than the deviation: the bound sqrt(n - 1) of a layer norm does not hold."""
+
+    def forward(self, x):
+        spread = x.clamp(0, 1) * 0.1 + torch.tensor([0.0, 0.5, 1.0])
+        return -(F.layer_norm(spread, (3,), eps=-0.1) > 2.0).float()
+
+
+class NegativeEpsByGroups(nn.Module):
+    """The same by groups."""
+
+    def forward(self, x):
+        spread = x.clamp(0, 1) * 0.1 + torch.tensor([0.0, 0.5, 1.0])
+        return -(F.group_norm(spread, 1, eps=-0.1) > 2.0).float()
+
+
+class OverflowSeen(nn.Module):
+    """Finite among real numbers, infinite among floats, and it asks which."""
+
+    def forward(self, x):
+        return -torch.isinf(torch.exp(200 * x)).float()
+
+
+class OverflowReplaced(nn.Module):
+    """Replaces what overflowed by a smaller number."""
+
+    def forward(self, x):
+        return torch.nan_to_num(torch.exp(200 * x), posinf=-1.0)
+
+
+class OverflowCompared(nn.Module):
+    """Compares with infinity after a cast to half, whose largest number is 65504."""
+
+    def forward(self, x):
+        return -((x * 1e5).half() == float("inf")).float()
+
+
 IMPOSTORS = [
     Turncoat, Counter, SlowCounter, BufferCounter, ClampInForward, Overwriter, Dice, Noise, Sawtooth, Underflow,
     TinySlope, Wrap, PaddingRow, BeyondTheBox, LyingCopy, NegativeDivisor, NegativeAlpha, NegativeElu, SwappedTopK,
     HiddenInList, HookedAway, RareDip, DetachedFall, FalseGradient, RareDraw, OwnGenerator, PrivateCounter,
     CounterInDict, CounterInObject, LoudNeighbour, DataSetter, NarrowSum, ForcedScatter,
+    IntegerPower, NegativeEps, NegativeEpsByGroups, OverflowSeen, OverflowReplaced, OverflowCompared,
 ]  # fmt: skip
 assert copy.deepcopy(LyingCopy()).__class__ is nn.Identity

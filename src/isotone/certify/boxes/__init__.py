@@ -1,14 +1,8 @@
-"""Stand-in until H2's boxes land."""
-from dataclasses import dataclass
-from typing import Any
-@dataclass
-class Split:
-    proved: bool = False
-    candidates: tuple[Any, ...] = ()
-    boxes: int = 0
-    worst: float = 0.0
-    where: Any = None
-    method: str = ""
-    reason: str = "not there yet"
-def split(*args: Any, **kwargs: Any) -> Split:
-    return Split()
+"""Proofs in a bounded box, for networks that are monotone there without being so by construction.
+
+`split` cuts the domain into boxes until bounds of the score's slopes prove the claim on each, or a fall is found.
+"""
+
+from ._split import Split as Split
+from ._split import split as split
+from ._tangents import TANGENTS as TANGENTS

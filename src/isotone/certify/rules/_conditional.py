@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._facts import INF, Fact, NotReal, Refused, as_fact, constant, fact
-from ._order import larger, smaller
+from ._order import larger, largest, smaller, smallest
 from ._structural import rearranged
 from ._table import DISCRETE, MOVERS, Result, Site, enter, rule
 
@@ -37,8 +38,26 @@ _compare("lt", swap=True, strict=True)
 _compare("le", swap=True, strict=False)
 
 
+def _no_overflow(site: Site, x: Any) -> None:
+    """Refuse what may overflow, where a model asks whether it did: inputs are finite, their products may not be."""
+    x = as_fact(x)
+    source: Any = site.node.args[0] if site.node is not None else None
+    while str(getattr(source, "target", "")) in MOVERS and len(source.all_input_nodes) == 1:
+        source = source.all_input_nodes[0]
+    if getattr(source, "op", "") == "placeholder" or not x.dtype.is_floating_point:
+        return
+    most = torch.finfo(x.dtype).max
+    if not bool(((x.lo >= -most) & (x.hi <= most)).all()):
+        raise NotReal("it may overflow to infinity here; a bounded domain would help")
+
+
 @rule("aten.eq.Tensor", "aten.eq.Scalar", discrete=True)
 def equal(site: Site, a: Any, b: Any) -> Result:
+    if isinstance(b, float) and not math.isfinite(b):  # no finite value is infinite or NaN
+        _no_overflow(site, a)
+        return torch.zeros(as_fact(a).shape, dtype=torch.bool)
+    if a is b:
+        return torch.ones(as_fact(a).shape, dtype=torch.bool)
     a, b = as_fact(a), as_fact(b)
     apart = (a.lo > b.hi) | (a.hi < b.lo)
     same = (a.lo == a.hi) & (b.lo == b.hi) & (a.lo == b.lo)
@@ -48,7 +67,8 @@ def equal(site: Site, a: Any, b: Any) -> Result:
 
 @rule("aten.ne.Tensor", "aten.ne.Scalar", discrete=True)
 def unequal(site: Site, a: Any, b: Any) -> Result:
-    return _opposite(equal(site, a, b))  # type: ignore[arg-type]
+    same = equal(site, a, b)
+    return ~same if isinstance(same, Tensor) else _opposite(same)  # type: ignore[arg-type]
 
 
 def _opposite(x: Fact) -> Fact:
@@ -76,6 +96,70 @@ def both(site: Site, a: Any, b: Any) -> Result:
 @rule("aten.logical_or.default", "aten.bitwise_or.Tensor", "aten.__or__.Tensor", discrete=True)
 def either(site: Site, a: Any, b: Any) -> Result:
     return larger(truth(a), truth(b))
+
+
+@rule("aten.logical_xor.default", "aten.bitwise_xor.Tensor", "aten.__xor__.Tensor", discrete=True)
+def exclusive(site: Site, a: Any, b: Any) -> Result:
+    return unequal(site, truth(a), truth(b))
+
+
+def _truths(x: Fact) -> Fact:
+    return x if x.dtype is torch.bool else _to_bool(x)
+
+
+@rule("aten.any.default", discrete=True)
+def any_all(site: Site, x: Fact) -> Result:
+    return largest(_truths(x), [], False)
+
+
+@rule("aten.any.dim", discrete=True)
+def any_dim(site: Site, x: Fact, dim: int, keepdim: bool = False) -> Result:
+    return largest(_truths(x), [dim], keepdim)
+
+
+@rule("aten.any.dims", discrete=True)
+def any_dims(site: Site, x: Fact, dim: Any = None, keepdim: bool = False) -> Result:
+    return largest(_truths(x), _listed(dim), keepdim)
+
+
+@rule("aten.all.default", discrete=True)
+def all_all(site: Site, x: Fact) -> Result:
+    return smallest(_truths(x), [], False)
+
+
+@rule("aten.all.dim", discrete=True)
+def all_dim(site: Site, x: Fact, dim: int, keepdim: bool = False) -> Result:
+    return smallest(_truths(x), [dim], keepdim)
+
+
+@rule("aten.all.dims", discrete=True)
+def all_dims(site: Site, x: Fact, dim: Any = None, keepdim: bool = False) -> Result:
+    return smallest(_truths(x), _listed(dim), keepdim)
+
+
+def _listed(dim: Any) -> list[int]:
+    if isinstance(dim, list | tuple) and not dim:
+        raise Refused("it reduces over no dimension")
+    return [] if dim is None else list(dim)
+
+
+# What a fact speaks of is finite: the certificate lists that among its assumptions.
+@rule("aten.isnan.default", "aten.isinf.default", discrete=True)
+def is_strange(site: Site, x: Fact) -> Result:
+    _no_overflow(site, x)
+    return torch.zeros(x.shape, dtype=torch.bool)
+
+
+@rule("aten.isfinite.default", discrete=True)
+def is_finite(site: Site, x: Fact) -> Result:
+    _no_overflow(site, x)
+    return torch.ones(x.shape, dtype=torch.bool)
+
+
+@rule("aten.nan_to_num.default")
+def nan_to_num(site: Site, x: Fact, nan: Any = None, posinf: Any = None, neginf: Any = None) -> Result:
+    _no_overflow(site, x)
+    return x
 
 
 def choice(c: Fact, a: Fact, b: Fact) -> Fact:

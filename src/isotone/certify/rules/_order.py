@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .._facts import Fact, as_fact, fact
+from ._linear import each
 from ._structural import overload
 from ._table import Result, Site, enter, rule
 
@@ -36,12 +37,12 @@ def smaller(a: Fact, b: Fact) -> Fact:
     return turned(larger(turned(a), turned(b)))
 
 
-@rule("aten.maximum.default", "aten.max.other")
+@rule("aten.maximum.default", "aten.max.other", "aten.fmax.default")
 def maximum(site: Site, a: Any, b: Any) -> Result:
     return larger(as_fact(a), as_fact(b))
 
 
-@rule("aten.minimum.default", "aten.min.other")
+@rule("aten.minimum.default", "aten.min.other", "aten.fmin.default")
 def minimum(site: Site, a: Any, b: Any) -> Result:
     return smaller(as_fact(a), as_fact(b))
 
@@ -102,12 +103,12 @@ def min_dim(site: Site, x: Fact, dim: int, keepdim: bool = False) -> Result:
     return smallest(x, [dim], keepdim), site.unknown(PLACES)
 
 
-def _ranked(x: Fact, run: Callable[[Tensor], Tensor], dim: int) -> Fact:
+def _ranked(x: Fact, run: Callable[[Tensor], Tensor], dim: int, keepdim: bool = True) -> Fact:
     """Order statistics rise with every element; any bit along the dimension may reach any place."""
     lo = run(x.lo)
 
     def spread(bits: Tensor) -> Tensor:
-        return (bits.any() if not bits.dim() else bits.any(dim, keepdim=True)).expand(lo.shape)
+        return (bits.any() if not bits.dim() else bits.any(dim, keepdim=keepdim)).expand(lo.shape)
 
     return fact(lo, run(x.hi), spread(x.up), spread(x.dn))
 
@@ -125,6 +126,51 @@ def topk(site: Site, x: Fact, k: int, dim: int = -1, largest: bool = True, sorte
     return _ranked(x, lambda v: torch.topk(v, k, dim, largest, True)[0], dim), site.unknown(PLACES)
 
 
+@rule("aten.kthvalue.default")
+def kthvalue(site: Site, x: Fact, k: int, dim: int = -1, keepdim: bool = False) -> Result:
+    return _kth(x, k, dim, keepdim), site.unknown(PLACES)
+
+
+def _kth(x: Fact, k: int, dim: int, keepdim: bool) -> Fact:
+    return _ranked(x, lambda v: torch.kthvalue(v, k, dim, keepdim)[0], dim, keepdim)
+
+
+@rule("aten.median.dim", "aten.nanmedian.dim")
+def median(site: Site, x: Fact, dim: int, keepdim: bool = False) -> Result:
+    # The lower of the two in the middle; values are finite, so none is skipped.
+    count = x.shape[dim] if x.lo.dim() else 1
+    return _kth(x, (count + 1) // 2, dim, keepdim), site.unknown(PLACES)
+
+
+@rule("aten.median.default", "aten.nanmedian.default")
+def median_all(site: Site, x: Fact) -> Result:
+    flat = each(x, lambda v: v.reshape(-1))
+    return _kth(flat, (x.lo.numel() + 1) // 2, 0, False)
+
+
+@rule("aten.cummax.default")
+def cummax(site: Site, x: Fact, dim: int) -> Result:
+    return _so_far(x, dim), site.unknown(PLACES)
+
+
+@rule("aten.cummin.default")
+def cummin(site: Site, x: Fact, dim: int) -> Result:
+    return turned(_so_far(turned(x), dim)), site.unknown(PLACES)
+
+
+def _so_far(x: Fact, dim: int) -> Fact:
+    """The largest up to each place: any bit before it may reach it."""
+    lo, hi = (v.cummax(dim).values for v in (x.lo, x.hi))
+    up, dn = (v.double().cummax(dim).values > 0 for v in (x.up, x.dn))
+    return fact(lo, hi, up, dn)
+
+
+@rule("aten.aminmax.default")
+def aminmax(site: Site, x: Fact, *, dim: int | None = None, keepdim: bool = False) -> Result:
+    dims = [] if dim is None else [dim]
+    return smallest(x, dims, keepdim), largest(x, dims, keepdim)
+
+
 def _pool(name: str, with_places: bool) -> None:
     op = overload(name)
 
@@ -140,8 +186,8 @@ def _pool(name: str, with_places: bool) -> None:
     enter(name, pool)
 
 
-for _name in ("max_pool1d.default", "max_pool2d.default"):
+for _name in ("max_pool1d.default", "max_pool2d.default", "max_pool3d.default"):
     _pool(f"aten.{_name}", with_places=False)
-for _name in ("max_pool1d_with_indices.default", "max_pool2d_with_indices.default", "adaptive_max_pool1d.default",
-              "adaptive_max_pool2d.default"):  # fmt: skip
+for _name in ("max_pool1d_with_indices.default", "max_pool2d_with_indices.default", "max_pool3d_with_indices.default",
+              "adaptive_max_pool1d.default", "adaptive_max_pool2d.default", "adaptive_max_pool3d.default"):  # fmt: skip
     _pool(f"aten.{_name}", with_places=True)

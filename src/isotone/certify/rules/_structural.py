@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._facts import Fact, NotReal, Refused, as_fact, fact
+from .._facts import Fact, NotReal, Refused, as_fact, constant, fact
 from .._rounding import weighted
+from ._arithmetic import times
 from ._table import MOVERS, Result, Site, enter, rule
 
 # fmt: off
@@ -31,7 +32,8 @@ MOVES: dict[str, tuple[int, ...]] = {
     "aten.diagonal.default": (0,),     "aten.tril.default": (0,),             "aten.triu.default": (0,),
     "aten.index_select.default": (0,), "aten.gather.default": (0,),           "aten.unfold.default": (0,),
     "aten.slice_scatter.default": (0, 1), "aten.select_scatter.default": (0, 1),
-    "aten.flatten.using_ints": (0,),   "aten.unflatten.int": (0,),
+    "aten.flatten.using_ints": (0,),   "aten.unflatten.int": (0,),            "aten.pixel_shuffle.default": (0,),
+    "aten.pixel_unshuffle.default": (0,), "aten.channel_shuffle.default": (0,),
 }
 # The same value under another name.
 ALIASES = ["aten.alias.default", "aten.clone.default", "aten.detach.default", "aten.contiguous.default",
@@ -169,16 +171,19 @@ def _pool(name: str) -> None:
 
 
 for _name in ("avg_pool1d.default", "avg_pool2d.default", "adaptive_avg_pool1d.default", "adaptive_avg_pool2d.default",
-              "_adaptive_avg_pool2d.default"):  # fmt: skip
+              "_adaptive_avg_pool2d.default", "avg_pool3d.default", "_adaptive_avg_pool3d.default",
+              "adaptive_avg_pool3d.default"):  # fmt: skip
     _pool(f"aten.{_name}")
 
 
 @rule("aten.index_add.default")
 def index_add(site: Site, x: Any, dim: int, index: Tensor, source: Any, *, alpha: float = 1) -> Result:
     only_values_move((x, dim, index, source), {"alpha": alpha}, (0, 3))
-    if alpha != 1:
-        raise Refused("it scales what it adds (alpha)")
+    if alpha < 0:
+        raise Refused("it subtracts what it adds (alpha)")
     x, source = as_fact(x), as_fact(source)
+    if alpha != 1:
+        source = times(source, constant(float(alpha)))
     return weighted(lambda a, b: torch.index_add(a, dim, index, b), x, source, n=index.numel())
 
 
@@ -194,9 +199,17 @@ def scatter_reduce(
     site: Site, x: Any, dim: int, index: Tensor, src: Any, reduce: str, *, include_self: bool = True
 ) -> Result:
     only_values_move((x, dim, index, src), {}, (0, 3))
-    if reduce not in ("amax", "amin"):
+    if reduce not in ("amax", "amin", "sum", "mean"):
         raise Refused(f"reduce={reduce!r} has no rule")
     x, src = as_fact(x), as_fact(src)
+
+    def total(a: Tensor, b: Tensor) -> Tensor:
+        return torch.scatter_reduce(a, dim, index, b, reduce, include_self=include_self)
+
+    if reduce == "mean" and not x.dtype.is_floating_point:
+        raise Refused("it rounds means of whole numbers")
+    if reduce in ("sum", "mean"):  # the sizes of the groups are constant, as the index is
+        return weighted(total, x, src, n=index.numel() + 2)
 
     def run(a: Tensor, b: Tensor, how: str) -> Tensor:
         return torch.scatter_reduce(a, dim, index, b, how, include_self=include_self)

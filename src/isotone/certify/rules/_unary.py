@@ -243,7 +243,25 @@ def _ulp(dtype: Any, at: float) -> float:
 
 @rule("aten.bucketize.Tensor", discrete=True)
 def bucketize(site: Site, x: Fact, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Result:
-    edges = boundaries.detach().double().cpu()
-    if not bool((edges[1:] >= edges[:-1]).all()) or not bool(torch.isfinite(edges).all()):
+    return searchsorted(site, boundaries, x, right=right)
+
+
+@rule("aten.searchsorted.Tensor", discrete=True)
+def searchsorted(
+    site: Site,
+    sequence: Tensor,
+    x: Fact,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: Tensor | None = None,
+) -> Result:
+    """How many of the sorted edges lie before x: rises with x."""
+    if isinstance(sequence, Fact) or sorter is not None:
+        raise Refused("its boundaries depend on the inputs, or are sorted by an index")
+    edges = sequence.detach().double().cpu()
+    if not bool((edges[..., 1:] >= edges[..., :-1]).all()) or not bool(torch.isfinite(edges).all()):
         raise Refused("its boundaries are not sorted")
-    return step(lambda v: torch.bucketize(v, edges, right=right).double())(site, x)
+    after = right or side == "right"
+    return step(lambda v: torch.searchsorted(edges, v.contiguous(), right=after).double())(site, x)
