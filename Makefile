@@ -12,12 +12,13 @@ demo: $(VENV)/.installed
 # On networks as small as those of the tests a second thread costs more than it brings, and on busy cores very much more.
 test test-slow: export OMP_NUM_THREADS ?= 1
 
-# Tests, doctests and the README's examples; what takes minutes is left to test-slow.
+# Tests, doctests and the README's examples; what takes minutes is left to test-slow. A file stays in one process.
+WORKERS ?= 2
 test: $(VENV)/.installed
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q -m "not slow" -n $(WORKERS) --dist loadfile
 
 test-slow: $(VENV)/.installed
-	$(BIN)/pytest -q -m slow
+	$(BIN)/pytest -q -m slow -n $(WORKERS) --dist load
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

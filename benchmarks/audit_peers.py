@@ -92,6 +92,15 @@ def lightgbm_case(positive=False, **parameters):
     return Case(booster, X, WAYS)
 
 
+def lightgbm_holes(**parameters):
+    """A tenth of the constrained columns is missing in training; the claim is about rows without a gap."""
+    X, y = waves()
+    gaps = np.random.default_rng(0).uniform(size=X.shape) < 0.1
+    gaps[:, 2:] = False
+    booster, _ = lgbm(data=(np.where(gaps, np.nan, X), y), **parameters)
+    return Case(booster, X, WAYS)
+
+
 def lightgbm_classes():
     X, y = waves()
     booster, X = lgbm(data=(X, np.digitize(y, np.quantile(y, [1 / 3, 2 / 3]))), objective="multiclass", num_class=3)
@@ -339,6 +348,8 @@ CASES = [
     ("xgboost multi-class, top class",          BROKEN, xgboost_classes),
     ("lightgbm linear_tree",                    BROKEN, lambda: lightgbm_case(linear_tree=True)),
     ("lightgbm refit",                          BROKEN, lightgbm_refit),
+    ("lightgbm advanced, missing in training",  BROKEN, lambda: lightgbm_holes(monotone_constraints_method="advanced")),
+    ("lightgbm basic, missing in training",     SOUND,  lightgbm_holes),
     ("xgboost refresh",                         BROKEN, xgboost_refresh),
     ("xgboost gblinear",                        BROKEN, lambda: xgboost_case(against=True, booster="gblinear")),
     ("catboost RMSEWithUncertainty",            BROKEN, lambda: catboost_case(loss_function="RMSEWithUncertainty", column=0)),

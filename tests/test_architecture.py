@@ -13,7 +13,7 @@ ROOT = Path(isotone.__file__).parent
 
 # Each storey may import from those below it, and from itself only where it says so.
 STOREYS = [
-    {"errors", "directions", "threat", "verdict", "_version"},  # words
+    {"errors", "directions", "threat", "verdict", "naming", "_version"},  # words
     {"constraints"},
     {"nn", "certify", "attack", "data"},  # wings without doors between
     {"training", "evaluation", "progress", "suggesting"},
@@ -25,7 +25,7 @@ STOREYS = [
     {"cli"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(STOREYS) for room in rooms}
-WITHIN = {("threat", "directions"), ("threat", "errors"), ("directions", "errors")}  # words that use words
+WITHIN = {("threat", "directions"), ("threat", "errors"), ("directions", "errors"), ("naming", "errors")}  # words that use words
 DATA_ONLY = {"datasets"}
 
 

@@ -5,6 +5,9 @@ from ._version import __version__ as __version__
 from .auditing import Audit as Audit
 from .auditing import audit as audit
 from .certify import Certificate as Certificate
+from .certify import Check as Check
+from .certify import check as check
+from .certify import compare as compare
 from .constraints import Between as Between
 from .constraints import Constraint as Constraint
 from .constraints import Decreasing as Decreasing

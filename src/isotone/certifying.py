@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from .certify import (
     Certificate,
@@ -49,14 +49,11 @@ def named(
     Raises:
         BadInput: what is said does not fit together, or there is no example.
     """
+    found = _subject(target)
     if Path(target).is_dir():
         if inputs is not None or directions or domain:
-            raise BadInput(
-                "certify", "a model folder came with inputs, directions or a domain", "the folder has its own"
-            )
-        folder = ModelFolder.load(target)
-        return subject(folder.network, folder.question.threat.directions(folder.encoder.features))
-    found = _made(target)
+            raise BadInput("certify", "a folder came with inputs, directions or a domain", "a folder has its own")
+        return found
     if inputs is not None:
         found = replace(found, inputs=_tensors(inputs))
     if not found.inputs:
@@ -75,14 +72,17 @@ def named(
     return found
 
 
-def _made(target: str) -> Subject:
+def _subject(target: str) -> Subject:
+    if not target:
+        raise BadInput("certify", "no model came", "a model folder or package.module:function would be right")
+    if Path(target).is_dir():
+        folder = ModelFolder.load(target)
+        return subject(folder.network, folder.question.threat.directions(folder.encoder.features))
     made = load_factory(target)
     parts = made if isinstance(made, tuple) else (made,)
-    if not (1 <= len(parts) <= 4 and isinstance(parts[0], nn.Module)):
-        raise BadInput(
-            target, f"it gave {type(made).__name__}", "a model, or (model, inputs, directions, domain), is right"
-        )
-    model, inputs, directions, domain = (*parts, *(None,) * (4 - len(parts)))
+    if len(parts) > 4:
+        raise BadInput(target, f"it gave {len(parts)} things", "(model, inputs, directions, domain) would be right")
+    model, inputs, directions, domain = [*parts, None, None, None][:4]
     given = () if inputs is None else (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     return Subject(model, given, 1 if directions is None else directions, domain)
 
@@ -94,14 +94,12 @@ def _per_input(values: list[Any], count: int, where: str) -> tuple[Any, ...]:
 
 
 def _tensors(path: Path) -> tuple[Tensor, ...]:
-    safetensors = require("safetensors.torch", "train")
+    safetensors, errors = require("safetensors.torch", "train"), require("safetensors", "train")
     try:
         held = safetensors.load_file(str(path))
-    except (OSError, ValueError, RuntimeError) as fault:
+    except (OSError, ValueError, RuntimeError, errors.SafetensorError) as fault:
         said = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
         raise BadInput(str(path), f"it cannot be read ({said})", "a safetensors file would be right") from None
-    except safetensors.SafetensorError as fault:
-        raise BadInput(str(path), f"it cannot be read ({fault})", "a safetensors file would be right") from None
     if not held:
         raise BadInput(str(path), "it holds no tensor", "one tensor per input of the model would be right")
     return tuple(held[name] for name in sorted(held, key=_natural))
@@ -221,12 +219,14 @@ def is_witness(path: Path | None) -> bool:
 
 
 def replay_file(path: Path, target: str) -> Replay:
-    """Run a stored pair through the model once more; the model is made by the target, or by the factory in the file."""
-    kept = load_witness(path)
-    return replay(_made(target or kept.factory).model, kept)
+    """Run a stored pair through the model once more; the target makes it, or what stands in the file does."""
+    stored = load_witness(path)
+    if not (target or stored.factory):
+        raise BadInput(str(path), "a witness that names no model came", "its factory before --inputs would be right")
+    return replay(_subject(target or stored.factory).model, stored)
 
 
-def keep_witness(path: Path, certificate: Certificate, target: str) -> None:
+def keep_witness(path: Path, certificate: Certificate, found: Subject, target: str) -> None:
     """Store the pair that refutes, with what is needed to run it again."""
     assert certificate.witness is not None
-    save_witness(path, certificate.witness, factory=target, sha256=certificate.scope["sha256"])
+    save_witness(path, certificate.witness, model=found.model, factory=target)

@@ -202,7 +202,7 @@ def certify(
     if out is not None:
         certifying.write_certificate(out, certificate, target)
     if witness is not None and certificate.witness is not None:
-        certifying.keep_witness(witness, certificate, target)
+        certifying.keep_witness(witness, certificate, found, target)
     typer.echo(json.dumps(certificate.to_dict(), indent=1) if as_json else str(certificate))
     raise typer.Exit(certificate.exit_code)
 

@@ -1,5 +1,7 @@
 """The refuter: what it finds, what it must not find, and what it says of noise."""
 
+# ruff: noqa: PLR0917 (rows of a table)
+
 from __future__ import annotations
 
 import copy

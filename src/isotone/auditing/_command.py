@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +9,7 @@ from typing import Any
 from ..data import read_table
 from ..directions import matching
 from ..errors import BadInput, require
+from ..naming import object_named
 
 FORM = "path/to/file.py:name, package.module:name, or the path of an .onnx file"
 
@@ -26,46 +24,7 @@ def load(target: str) -> Any:
     """
     if target.lower().endswith(".onnx"):
         return Path(target)
-    place, _, name = target.rpartition(":")
-    if not place or not name:
-        raise BadInput("audit", f"{target!r} came", f"{FORM} would be right")
-    try:
-        found: Any = _module(place)
-    except BadInput:
-        raise
-    except Exception as fault:
-        said = str(fault).strip().splitlines()
-        why = f"{type(fault).__name__}: {said[0][:200]}" if said else type(fault).__name__
-        raise BadInput(target, f"{place} failed when it was loaded ({why})", "a module that loads is right") from fault
-    for part in name.split("."):
-        if not hasattr(found, part):
-            known = [one for one in vars(found) if not one.startswith("_")] if hasattr(found, "__dict__") else []
-            raise BadInput(target, f"{place} has no {part!r}", f"one of {', '.join(sorted(known)[:8])} is there")
-        found = getattr(found, part)
-    return found
-
-
-def _module(place: str) -> Any:
-    if not place.endswith(".py"):
-        sys.path.insert(0, str(Path.cwd()))
-        try:
-            return importlib.import_module(place)
-        finally:
-            sys.path.remove(str(Path.cwd()))
-    path = Path(place).resolve()
-    if not path.is_file():
-        raise BadInput(place, "there is no such file", f"{FORM} would be right")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent))  # as when it is run: what lies beside it can be imported
-    sys.modules.setdefault(path.stem, module)
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(path.parent))
-    return module
+    return object_named(target, "audit", FORM)
 
 
 def read_rows(path: Path, ignore: Sequence[str] = ()) -> Any:

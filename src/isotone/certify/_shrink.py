@@ -7,6 +7,7 @@ falls, by at least its share. So one changed element is enough, as long as its s
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -29,9 +30,16 @@ def shrunk(search: Search, witness: Witness) -> Witness:
     Cost: about 200 calls of the model at most. The same witness gives the same result.
     """
     try:
-        return _Shrinking(search, witness).done()
+        work = _Shrinking(search, witness)
     except Exception:
         return witness
+    before = work.calls()
+    try:
+        return work.done()
+    except Exception:
+        return work.best
+    finally:
+        search.calls += work.calls() - before
 
 
 class _Shrinking:
@@ -41,7 +49,7 @@ class _Shrinking:
         search.prepare()
         self.space, self.table, self.court = search.whole, search.table, search.court
         self.best = witness
-        self.stop = search.table.calls + search.court.calls + MOST_CALLS
+        self.stop = self.calls() + MOST_CALLS
         self.element = witness.element
         flat = torch.zeros(search.shape)
         if flat.dim():
@@ -63,8 +71,11 @@ class _Shrinking:
         self.plainer()
         return self.best
 
+    def calls(self) -> int:
+        return self.table.calls + self.court.calls
+
     def spent(self) -> bool:
-        return self.table.calls + self.court.calls >= self.stop
+        return self.calls() >= self.stop
 
     def drops(self, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
         """How far the score falls on each pair, as far as a first look tells; NaN counts as an endless drop."""
@@ -87,7 +98,7 @@ class _Shrinking:
         return True
 
     def fewer(self) -> None:
-        """Fewest changed elements: along the chain of single moves, into the stretch that falls most, again and again."""
+        """Fewest changed elements: into the stretch of the chain of single moves that falls most, again and again."""
         while not self.spent():
             lower, upper = self.lower, self.upper
             changed = (lower != upper).nonzero().reshape(-1)
@@ -95,7 +106,7 @@ class _Shrinking:
                 return
             cuts = torch.linspace(0, len(changed), min(WIDTH, len(changed)) + 1).round().long().tolist()
             chain = [lower]
-            for a, b in zip(cuts, cuts[1:], strict=False):
+            for a, b in pairwise(cuts):
                 link = chain[-1].clone()
                 link[changed[a:b]] = upper[changed[a:b]]
                 chain.append(link)
@@ -113,9 +124,18 @@ class _Shrinking:
         i = int(changed.nonzero())
         reach = abs(float(upper[i] - lower[i]))
         ends = [float(e) for e in (self.space.low[i], self.space.high[i])]
-        first, last = (e if abs(e) < float("inf") else s for e, s in zip(ends, (float(lower[i]) - reach, float(upper[i]) + reach), strict=True))
+        first, last = (
+            e if abs(e) < float("inf") else s
+            for e, s in zip(ends, (float(lower[i]) - reach, float(upper[i]) + reach), strict=True)
+        )
         count = WIDTH if self.table.apart else 8
-        at = torch.cat([torch.linspace(min(first, last), max(first, last), count, dtype=torch.float64), lower[i : i + 1], upper[i : i + 1]])
+        at = torch.cat(
+            [
+                torch.linspace(min(first, last), max(first, last), count, dtype=torch.float64),
+                lower[i : i + 1],
+                upper[i : i + 1],
+            ]
+        )
         at = at.sort(descending=bool(self.space.directions[i] < 0)).values
         points = lower.repeat(len(at), 1)
         points[:, i] = at
