@@ -7,6 +7,7 @@ parameters. Everything in one process on one thread, medians; export is a cost o
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from isotone.nn import MonotoneMLP
 def network(width: int, depth: int) -> nn.Module:
     sizes = [1024, *[width] * depth, 1024, 1]
     layers: list[nn.Module] = []
-    for a, b in zip(sizes, sizes[1:], strict=False):
+    for a, b in itertools.pairwise(sizes):
         layers += [nn.Linear(a, b), nn.ReLU()]
     net = nn.Sequential(*layers[:-1]).eval()
     isotone.constrain(net, "*.weight", isotone.NonNegative())
@@ -41,6 +42,23 @@ def medians(rounds: int, *work: Callable[[], object]) -> list[float]:
             one()
             times.append(1e3 * (time.perf_counter() - start))
     return [statistics.median(times) for times in taken]
+
+
+def line(name: str, model: nn.Module, ways: object, rounds: int) -> None:
+    x = torch.randn(1, 1024)
+    question = asked(x, torch.tensor(ways), None)
+    capture(model, question.inputs)  # the first export of a process loads what it needs
+    start = time.perf_counter()
+    traced = capture(model, question.inputs)
+    export = 1e3 * (time.perf_counter() - start)
+    with torch.no_grad():
+        forward, proof = medians(rounds, lambda: model(x), lambda: judge(traced, question))
+    found = judge(traced, question)
+    hashed = medians(3, lambda: digest(model))[0]
+    means = found.used[0] if found.stopped is None else f"not proved: {found.stopped.reason}"
+    count = sum(p.numel() for p in model.parameters())
+    figures = f"{forward:>9.2f}{proof:>8.2f}{proof / forward:>7.2f}{export:>8.0f}{hashed:>7.1f}"
+    print(f"{name:<30}{count:>12,}{figures}   {means}")
 
 
 def main() -> None:
@@ -60,21 +78,7 @@ def main() -> None:
     }
     print(f"{'model':<30}{'parameters':>12}{'forward':>9}{'proof':>8}{'ratio':>7}{'export':>8}{'hash':>7}   means")
     for name, (model, ways) in models.items():
-        x = torch.randn(1, 1024)
-        question = asked(x, torch.tensor(ways), None)
-        capture(model, question.inputs)  # the first export of a process loads what it needs
-        start = time.perf_counter()
-        traced = capture(model, question.inputs)
-        export = 1e3 * (time.perf_counter() - start)
-        with torch.no_grad():
-            forward, proof = medians(rounds, lambda: model(x), lambda: judge(traced, question))
-        found = judge(traced, question)
-        hashed = medians(3, lambda: digest(model))[0]
-        means = found.used[0] if found.stopped is None else f"not proved: {found.stopped.reason}"
-        count = sum(p.numel() for p in model.parameters())
-        print(
-            f"{name:<30}{count:>12,}{forward:>9.2f}{proof:>8.2f}{proof / forward:>7.2f}{export:>8.0f}{hashed:>7.1f}   {means}"
-        )
+        line(name, model, ways, rounds)
     print("times in ms; forward is one row; proof is everything after the export")
 
 

@@ -25,7 +25,12 @@ STOREYS = [
     {"cli"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(STOREYS) for room in rooms}
-WITHIN = {("threat", "directions"), ("threat", "errors"), ("directions", "errors"), ("naming", "errors")}  # words that use words
+WITHIN = {
+    ("threat", "directions"),
+    ("threat", "errors"),
+    ("directions", "errors"),
+    ("naming", "errors"),
+}  # words that use words
 DATA_ONLY = {"datasets"}
 
 

@@ -146,8 +146,8 @@ MISTAKES = [
     # words after `certify`                                        the sentence says
     ([],                                                           "no model came"),
     (["made.py"],                                                  "'made.py' came"),
-    (["{here}/none.py:gate"],                                      "is not a file"),
-    (["no_such_module_here:gate"],                                 "cannot be imported"),
+    (["{here}/none.py:gate"],                                      "there is no such file"),
+    (["no_such_module_here:gate"],                                 "failed when it was loaded"),
     (["{here}/made.py:nothing"],                                   "has no 'nothing'"),
     (["{here}/made.py:number"],                                    "gives int"),
     (["{here}/made.py:broken"],                                    "fails (ValueError: no weights here)"),

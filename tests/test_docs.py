@@ -12,6 +12,7 @@ import torch
 
 import isotone
 from isotone import constraints
+from isotone.certify._operations import operations
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -85,6 +86,12 @@ def test_a_dead_link_is_seen():
         "# Its place\n[a](nowhere.md) [b](#its-place) [c](#elsewhere) [d](design.md)",
     )
     assert dead_links(page, text) == ["nowhere.md", "#elsewhere"]
+
+
+def test_the_table_of_operators_is_written_from_the_rules():
+    assert (ROOT / "docs" / "operations.md").read_text() == operations(), (
+        "python -m isotone.certify > docs/operations.md"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -98,7 +98,9 @@ def certificates():
     return {
         Verdict.PROVED: certify(net, X, +1, (0.0, 1.0), budget=50),
         Verdict.REFUTED: certify(net, X, (+1, -1, 0), budget=200),
-        Verdict.UNKNOWN: certify(Formula(lambda x: x.tanh() - x.tanh() / 2), X, +1, budget=50, form="padded to 3 names"),
+        Verdict.UNKNOWN: certify(
+            Formula(lambda x: x.tanh() - x.tanh() / 2), X, +1, budget=50, form="padded to 3 names"
+        ),
     }
 
 

@@ -167,8 +167,8 @@ FACTORIES = [
     # what                         the sentence says
     ("nothing",                    "'nothing' came"),
     (":bent",                      "':bent' came"),
-    ("no.such.module:make",        "cannot be imported .ModuleNotFoundError"),
-    ("no_file.py:make",            "no_file.py is not a file"),
+    ("no.such.module:make",        "failed when it was loaded .ModuleNotFoundError"),
+    ("no_file.py:make",            "no_file.py: there is no such file"),
     ("{file}:absent",              "has no 'absent'"),
     ("{file}:broken",              "fails .KeyError"),
     ("{file}:number",              "gives int"),

@@ -24,6 +24,7 @@ from ._judge import Progress, Proof, in_boxes, judge
 from ._question import Claim, Question, claims
 from ._scope import FINITE, REAL, scope
 from ._search import Search, score_of, tolerance_for
+from ._seeds import seeds
 from ._shrink import shrunk
 from ._state import Kept, digest, mode, tensors
 from ._trust import faithful, steady
@@ -248,10 +249,16 @@ def _answered(job: _Job, question: Question, search: Search) -> _Answer:
         if not late:
             return _Answer(Verdict.PROVED, _claimed(question), proof=proof)
         stopped = Stop(late)
-    candidates = proof.candidates if proof is not None else ()
-    if found := search.look(job.asking.budget - search.calls, candidates):
+    if found := search.look(job.asking.budget - search.calls, _places(job, question, proof)):
         return _refuted(found, search)
     return _Answer(Verdict.UNKNOWN, stopped.reason, stopped, noise=_noise(search))
+
+
+def _places(job: _Job, question: Question, proof: Proof | None) -> list[Any]:
+    """Where a search does well to begin: pairs that boxes have found, and inputs that bring the graph to its kinks."""
+    if proof is None or job.traced is None or proof.walked is None:
+        return []
+    return [*proof.candidates, *seeds(job.traced, proof.walked, question, seed=job.asking.seed)]
 
 
 def _claimed(question: Question) -> str:
@@ -294,7 +301,8 @@ def _refuted(found: Witness, search: Search) -> _Answer:
     if found.before != found.before or found.after != found.after:
         return _Answer(Verdict.REFUTED, f"{place} is NaN on this pair", witness=found)
     moves = f"falls by {found.drop:.6g}" if found.drop > 0 else f"rises by {-found.drop:.6g}"
-    return _Answer(Verdict.REFUTED, f"{place} {moves} on this pair", witness=found)
+    hidden = "" if found.arithmetic == "as given" else " in float64; the model's own rounding hides it"
+    return _Answer(Verdict.REFUTED, f"{place} {moves} on this pair{hidden}", witness=found)
 
 
 def _noise(search: Search) -> str:

@@ -34,10 +34,11 @@ def operations() -> str:
     lines = [
         "# Operators with a rule",
         "",
-        f"Written by `python -m isotone.certify`, rules version {RULES_VERSION}: {len(RULES)} overloads. Operators that",
-        "are not here are taken apart by PyTorch's own decompositions, as far as those lead to operators that are; what",
-        "is left has no rule, and a proof stops there. *Ranges*: intervals and directions; *slopes*: intervals of slopes",
-        "between any two points; *boxes*: Jacobian bounds for branch and bound. See [how a proof goes](proof.md).",
+        f"Written by `python -m isotone.certify`, rules version {RULES_VERSION}: {len(RULES)} overloads. Operators",
+        "that are not here are taken apart by PyTorch's own decompositions, as far as those lead to operators that",
+        "are; what is left has no rule, and a proof stops there. *Ranges*: intervals and directions; *slopes*:",
+        "intervals of slopes between any two points; *boxes*: Jacobian bounds for branch and bound. See [how a proof",
+        "goes](proof.md).",
     ]
     for module, about in CLASSES.items():
         rows = _rows(module)
@@ -47,7 +48,12 @@ def operations() -> str:
         lines += ["|---|---|---|---|---|", *rows]
     lines += ["", "## Refused by name", "", "| operator | why |", "|---|---|"]
     lines += [f"| `{name.removeprefix('aten.')}` | {why} |" for name, why in sorted(REFUSED.items())]
-    lines += ["", "## Relational steps", "", "Tried where a plain rule leaves open what two values that belong together do."]
+    lines += [
+        "",
+        "## Relational steps",
+        "",
+        "Tried where a plain rule leaves open what two values that belong together do.",
+    ]
     lines += ["", "| step | what it sees |", "|---|---|"]
     lines += [f"| {step.name} | {_sentence(step.find)} |" for step in RELATIONS]
     return "\n".join(lines) + "\n"

@@ -7,21 +7,18 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import os
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import BadInput, CannotWrite, IsotoneError, require
+from ..errors import BadInput, CannotWrite, require
+from ..naming import object_named
 from ..verdict import Witness
 from ._search import drop_of, score_of, size_of, tolerance_for
 from ._state import digest, mode, tensors
@@ -241,43 +238,7 @@ def load_factory(where: str) -> Any:
     Raises:
         BadInput: it cannot be imported, is not there, fails, or gives something else.
     """
-    module_name, colon, name = where.rpartition(":")
-    if not colon or not module_name or not name:
-        raise BadInput("model", f"{where!r} came", '"package.module:factory" or "path/file.py:factory" would be right')
-    try:
-        module = _module(module_name)
-    except IsotoneError:
-        raise
-    except Exception as fault:
-        said = (str(fault).strip().splitlines() or [""])[0][:120]
-        raise BadInput(
-            "model",
-            f"{module_name} cannot be imported ({type(fault).__name__}: {said})",
-            "a module that imports is right",
-        ) from None
-    made: Any = module
-    for part in name.split("."):
-        made = getattr(made, part, None)
-        if made is None:
-            raise BadInput("model", f"{module_name} has no {name!r}", "the name of a factory in it would be right")
-    return _made(made, where)
-
-
-def _module(name: str) -> ModuleType:
-    if not name.endswith(".py"):
-        if (here := str(Path.cwd())) not in sys.path:
-            sys.path.insert(0, here)  # as `python -m` does
-        return importlib.import_module(name)
-    place = Path(name)
-    if not place.is_file():
-        raise BadInput("model", f"{name} is not a file", '"path/file.py:factory" would be right')
-    spec = importlib.util.spec_from_file_location(place.stem, place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(place.stem, module)  # what it defines can be pickled and copied
-    spec.loader.exec_module(module)
-    return module
+    return _made(object_named(where, "model", "path/file.py:factory or package.module:factory"), where)
 
 
 def _made(made: Any, where: str) -> Any:

@@ -5,7 +5,7 @@
 - where the model converts, it looks in float64, so that the model's own rounding hides nothing;
 - a pair counts only after the court has evaluated it again (see `_court`).
 
-Source: reference/certifier.md, section 10; Goodfellow et al., arXiv 1412.6572, for steps along signs of a gradient.
+Source: Goodfellow et al., arXiv 1412.6572, for steps along signs of a gradient.
 """
 
 from __future__ import annotations
