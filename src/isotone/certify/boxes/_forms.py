@@ -73,8 +73,10 @@ def up(x: Tensor, roundings: int = 8) -> Tensor:
 
 def tidy(lo: Tensor, hi: Tensor) -> tuple[Tensor, Tensor]:
     """The interval with bounds that are 0 or at least SMALL in size, moved outwards."""
-    lo = torch.where(lo.abs() < SMALL, torch.where(lo < 0, -SMALL, 0.0), lo)
-    hi = torch.where(hi.abs() < SMALL, torch.where(hi > 0, SMALL, 0.0), hi)
+    # As float64 tensors: two Python numbers would be chosen from in float32, where SMALL is 0.
+    none = torch.zeros_like(lo)
+    lo = torch.where(lo.abs() < SMALL, torch.where(lo < 0, none - SMALL, none), lo)
+    hi = torch.where(hi.abs() < SMALL, torch.where(hi > 0, none + SMALL, none), hi)
     return lo, hi
 
 

@@ -56,7 +56,9 @@ def continuous(look: Look, value: Any) -> bool:
             return False
         if node.op == "placeholder":
             continue
-        # A softplus may jump at its threshold.
+        # A quotient that is rounded jumps; a softplus may, at its threshold.
+        if node.kwargs.get("rounding_mode") is not None:
+            return False
         if op(node) not in CONTINUOUS and not (op(node) == "softplus" and rises(look, node)):
             return False
         open_ += node.all_input_nodes

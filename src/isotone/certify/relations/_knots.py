@@ -135,9 +135,13 @@ def _judged(look: Look, source: Node, x: Node, at: Fact, rows: Tensor) -> Fact:
     return fact(low, high, ups, dns) if rising else fact(low, high, dns, ups)
 
 
+_DTYPES = {float: torch.float64}
+
+
 def _fractions(value: Tensor | float) -> Any:
     """Exact rationals; whole numbers and truth values stay what they are."""
-    tensor = value if isinstance(value, Tensor) else torch.tensor(value)
+    # 0.1 is the number that Python holds: the default dtype would round it.
+    tensor = value if isinstance(value, Tensor) else torch.tensor(value, dtype=_DTYPES.get(type(value)))
     if not tensor.is_floating_point():
         return tensor.detach().cpu().numpy()
     flat = tensor.detach().cpu().double().numpy()
@@ -161,8 +165,18 @@ class _Exact:
             return self.known[node]
         found = self._of(node)
         if isinstance(node, Node):
+            self._held(node, found[0])
             self.known[node] = found
         return found
+
+    def _held(self, node: Node, values: Any) -> None:
+        """Whole numbers here are exact: refuse those that wrap in their own dtype, or that the result's dtype rounds."""
+        dtype = node.meta["val"].dtype
+        if dtype.is_floating_point or dtype is torch.bool:
+            return
+        most = min(int(2.0 / torch.finfo(self.look.node.meta["val"].dtype).eps), torch.iinfo(dtype).max)
+        if bool(np.any(np.asarray(values) > most)) or bool(np.any(np.asarray(values) < max(-most, torch.iinfo(dtype).min))):
+            raise _Beyond
 
     def _of(self, node: Any) -> Any:
         owners = np.arange(self.at.lo.numel()).reshape(tuple(self.at.shape))
@@ -243,23 +257,22 @@ class _Exact:
         return self._linear(p, self._product(self._linear(q, p, -1), t), 1)
 
     def _clamp(self, node: Node) -> Piece:
-        inner = self.of(node.args[0])
-        if inner[1] is not None or any(isinstance(a, Node) for a in node.args[1:]):
-            raise _Beyond
-        low, high = argument(node, 1, "min"), argument(node, 2, "max")
-        return np.clip(inner[0], low, high), None, inner[2]
+        return self._between(node, argument(node, 1, "min"), argument(node, 2, "max"))
 
     def _clamp_min(self, node: Node) -> Piece:
-        inner = self.of(node.args[0])
-        if inner[1] is not None or isinstance(node.args[1], Node):
-            raise _Beyond
-        return np.maximum(inner[0], node.args[1]), None, inner[2]
+        return self._between(node, argument(node, 1, "min"), None)
 
     def _clamp_max(self, node: Node) -> Piece:
+        return self._between(node, None, argument(node, 1, "max"))
+
+    def _between(self, node: Node, low: Any, high: Any) -> Piece:
+        """A whole number between whole numbers; beside a bound of 0.5 torch makes it a floating one."""
         inner = self.of(node.args[0])
-        if inner[1] is not None or isinstance(node.args[1], Node):
+        bounds = [b for b in (low, high) if b is not None]
+        if inner[1] is not None or not all(isinstance(b, int) for b in bounds):
             raise _Beyond
-        return np.minimum(inner[0], node.args[1]), None, inner[2]
+        self._held(node, bounds)
+        return np.clip(inner[0], low, high), None, inner[2]
 
     def _index(self, node: Node) -> Piece:
         table, places = self.of(node.args[0]), node.args[1]

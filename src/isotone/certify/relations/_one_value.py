@@ -67,7 +67,13 @@ def _joined(look: Look, pair: tuple[Any, Any], base: Node, depth: int, sign: flo
     if a is None or b is None:
         return None
     b = b if sign > 0 else (-b[1], -b[0])
-    return rounding.add(a[0], b[0], -INF), rounding.add(a[1], b[1], INF)
+    # Beyond the floats the bounds are open: inf - inf is NaN, which would compare as neither sign.
+    return _open(rounding.add(a[0], b[0], -INF), rounding.add(a[1], b[1], INF))
+
+
+def _open(lo: Tensor, hi: Tensor) -> Slope:
+    whole = _bounds(rounding.together(lo, hi))  # type: ignore[arg-type]
+    return whole.lo, whole.hi
 
 
 def _beside(look: Look, node: Node, name: str, base: Node, depth: int) -> Slope | None:

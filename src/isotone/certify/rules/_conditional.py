@@ -255,7 +255,8 @@ def looked_up(site: Site, table: Tensor, at: Fact) -> Fact:
     """Rows of a constant table at indices that depend on the inputs: shape at.shape + table.shape[1:]."""
     rows = constant(table).lo
     last = rows.shape[0] - 1
-    if at.dtype is torch.bool or at.dtype.is_floating_point:
+    # Bytes are masks to torch, as truth values are.
+    if at.dtype in (torch.bool, torch.uint8) or at.dtype.is_floating_point:
         raise Refused("its index is not made of integers")
     unrestricted = (at.lo == -INF) & (at.hi == INF) & ~at.up & ~at.dn
     inside = (at.lo >= 0) & (at.hi <= last)

@@ -37,16 +37,17 @@ def _shaped(value: Any, shape: tuple[int, ...]) -> Fact:
 
 def _normed(x: Fact, shape: list[int], weight: Any, bias: Any, spare: int, eps: float | None = None) -> Fact:
     """Over the last dimensions. n numbers whose squares sum to n stay below sqrt(n); centred, below sqrt(n - 1)."""
-    _not_negative(eps)
+    _positive(eps)
     count = math.prod(shape)
     dims = tuple(range(-len(shape), 0))
     bound = math.sqrt(count - spare) * (1 + 2.0**-40)
     return _affine(_shared(x, dims, bound), weight, bias, tuple(shape))
 
 
-def _not_negative(eps: float | None) -> None:
-    if eps is not None and not eps >= 0:
-        raise Refused("its eps is negative, so what it gives has no bound")
+def _positive(eps: float | None) -> None:
+    # Of a group of equal numbers the variance is 0, and with eps = 0 the result is 0 / 0.
+    if eps is not None and not eps > 0:
+        raise Refused("its eps is not positive, so it may divide by zero")
 
 
 @rule("aten.layer_norm.default")
@@ -72,7 +73,7 @@ def group_norm(
     site: Site, x: Fact, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5,
     cudnn_enabled: bool = True,
 ) -> Result:  # fmt: skip
-    _not_negative(eps)
+    _positive(eps)
     grouped = each(x, lambda v: v.reshape(v.shape[0], num_groups, -1))
     out = _shared(grouped, (2,), math.sqrt(max(grouped.shape[2] - 1, 0)) * (1 + 2.0**-40))
     out = each(out, lambda v: v.reshape(x.shape))
@@ -103,6 +104,8 @@ def attention(
     q, k, v = as_fact(query), as_fact(key), as_fact(value)
     if q.moves or k.moves or (isinstance(attn_mask, Fact) and attn_mask.moves):
         raise Refused("attention weights shift when a key or query moves")
+    if scale is not None and not math.isfinite(scale):
+        raise Refused("its scale is infinite or NaN")
     if dropout_p > 0 or enable_gqa:
         raise Refused("with dropout or grouped queries it has no rule")
     if isinstance(attn_mask, Fact) and attn_mask.dtype is torch.bool:

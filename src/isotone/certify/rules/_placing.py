@@ -73,7 +73,9 @@ def scatter_value(site: Site, x: Fact, dim: int, index: Tensor, value: float) ->
 @rule("aten.copy.default")
 def copy(site: Site, x: Any, source: Any, non_blocking: bool = False) -> Result:
     # The source in the shape of x; the walk refuses a source that the dtype of x does not hold.
-    shape, new = as_fact(x).shape, as_fact(source)
+    # A constant is rounded on the way, as torch rounds it.
+    into = as_fact(x)
+    shape, new = into.shape, as_fact(source.to(into.dtype) if isinstance(source, Tensor) else source)
     return each(new, lambda v: v.expand(shape).clone())
 
 

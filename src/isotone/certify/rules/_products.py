@@ -140,7 +140,7 @@ def vector_norm(
     dtype: Any = None,
 ) -> Result:
     """Through |x|: it rises right of 0 only."""
-    dims = list(range(x.lo.dim())) if dim is None else [dim] if isinstance(dim, int) else list(dim)
+    dims = [dim] if isinstance(dim, int) else list(dim or range(x.lo.dim()))
     size: Any = ROWS["aten.abs.default"](site, x)
     if ord == INF:
         return largest(size, dims, keepdim)

@@ -59,6 +59,8 @@ def rearranged(op: Callable[..., Any], positions: tuple[int, ...], *args: Any, *
     def facts(a: Any) -> Any:
         return [as_fact(b) for b in a] if isinstance(a, list | tuple) else as_fact(a)
 
+    if len(positions) > 1:  # what is scattered into a value takes its dtype: a constant is rounded, as torch rounds it
+        args = tuple(a.to(args[0].dtype) if i in positions and isinstance(a, Tensor) else a for i, a in enumerate(args))
     values = {i: facts(args[i]) for i in positions}
 
     def run(part: Callable[[Fact], Tensor]) -> Any:
