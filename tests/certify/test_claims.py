@@ -134,6 +134,23 @@ def test_a_negative_weight_is_named_in_the_advice():
     assert any("isotone.constrain(model, '0.weight', isotone.NonNegative())" in c for c in certificate.changes)
 
 
+# fmt: off
+IN_TRAIN_MODE = [
+    # model                                            the change
+    (nn.Sequential(nn.Linear(3, 2), nn.Dropout()),     "1 (Dropout) is in train mode"),
+    (nn.BatchNorm1d(3),                                "it (BatchNorm1d) is in train mode"),
+    (nn.Sequential(*[nn.Dropout() for _ in range(4)]), "0 (Dropout), 1 (Dropout) and 2 more are in train mode"),
+    (nn.Sequential(nn.Linear(3, 2), nn.Dropout()).eval(), ""),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("model", "says"), IN_TRAIN_MODE, ids=[row[-1] for row in IN_TRAIN_MODE])
+def test_what_acts_otherwise_in_train_mode_is_told_to_leave_it(model, says):
+    changes = certify(model, X, +1, budget=0).changes
+    assert any(says in change for change in changes) if says else not any("eval" in change for change in changes)
+
+
 def test_the_claim_is_said_in_words():
     claim = certify(nn.Identity(), X, (1, -1, 0), (0.0, 1.0), outputs=0, budget=0).scope["claim"]
     assert "elements of input 0 move within [0, 1] along their directions (2 increasing, 2 decreasing, 2 free)" in claim

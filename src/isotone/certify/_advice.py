@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
 from torch.fx import Node
 
 from ._capture import Capture, name_of
@@ -173,6 +174,21 @@ def advice(capture: Capture, node: Node) -> Row:
     weight = next((n for n in names if not n.endswith("bias")), "")
     changes = tuple(c.format(weight=weight) for c in found.changes if weight or "{weight" not in c)
     return Row(found.why, changes)
+
+
+def to_evaluate(model: nn.Module) -> tuple[str, ...]:
+    """The change that helps a model whose parts act otherwise in train mode, if it has such parts in that mode."""
+    kinds = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+    parts = [
+        f"{name or 'it'} ({type(m).__name__})"
+        for name, m in model.named_modules()
+        if isinstance(m, kinds) and m.training
+    ]
+    if not parts:
+        return ()
+    more = f" and {len(parts) - 2} more" if len(parts) > 2 else ""
+    verb = "is" if len(parts) == 1 else "are"
+    return (f"model.eval() first, if the model will score so: {', '.join(parts[:2])}{more} {verb} in train mode",)
 
 
 def known(facts: dict[Node, Any], node: Node, source: Callable[[Node], str]) -> tuple[str, ...]:

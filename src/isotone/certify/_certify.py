@@ -17,6 +17,7 @@ from torch import nn
 
 from ..errors import BadInput
 from ..verdict import Verdict, Witness
+from ._advice import to_evaluate
 from ._blame import Stop
 from ._capture import Capture, NotCaptured, capture, name_of
 from ._certificate import Certificate
@@ -186,7 +187,7 @@ def _judged(job: _Job, asked: list[Claim]) -> tuple[_Answer, int]:
     search = _search(job, first)
     if reason := steady(model, first, search, job.kept):
         # Another answer at each call: pairs of calls say nothing about the inputs.
-        return _Answer(Verdict.UNKNOWN, reason), search.calls
+        return _Answer(Verdict.UNKNOWN, reason, Stop(reason, changes=to_evaluate(model))), search.calls
     start = time.perf_counter()
     _trace(job, first, search)
     job.taken["export and its test"] = time.perf_counter() - start
@@ -231,7 +232,7 @@ def _answered(job: _Job, question: Question, search: Search) -> _Answer:
     """The answer to one claim: a short search, the cheap proofs, a long search, the dear proof."""
     if found := search.look(min(FIRST_CALLS, job.asking.budget)):
         return _refuted(found, search)
-    stopped = Stop(job.obstacle) if job.obstacle else None
+    stopped = Stop(job.obstacle, changes=to_evaluate(job.model)) if job.obstacle else None
     proof = None
     if stopped is None and job.traced is not None:
         proof = judge(job.traced, question)

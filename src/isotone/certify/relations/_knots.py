@@ -175,7 +175,9 @@ class _Exact:
         if dtype.is_floating_point or dtype is torch.bool:
             return
         most = min(int(2.0 / torch.finfo(self.look.node.meta["val"].dtype).eps), torch.iinfo(dtype).max)
-        if bool(np.any(np.asarray(values) > most)) or bool(np.any(np.asarray(values) < max(-most, torch.iinfo(dtype).min))):
+        if bool(np.any(np.asarray(values) > most)) or bool(
+            np.any(np.asarray(values) < max(-most, torch.iinfo(dtype).min))
+        ):
             raise _Beyond
 
     def _of(self, node: Any) -> Any:
