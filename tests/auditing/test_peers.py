@@ -45,7 +45,7 @@ TABLE = [pytest.param(*case, id=case[0], marks=() if case[0] in QUICK else pytes
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("name", "expected", "make"), TABLE)
 def test_a_peer_is_judged_as_is_known_of_it(name, expected, make):
-    first = name.split()[0]
+    first = name.split()[0].rstrip(",")
     pytest.importorskip(PACKAGES.get(first, first))
     case = make()
     found = audit(case.predict, case.X, case.directions, **(case.options or {}))

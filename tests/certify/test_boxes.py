@@ -322,6 +322,41 @@ def test_rows_with_different_questions_are_each_answered():
     assert lower[0][1] < upper[0][1]
 
 
+# fmt: off
+APART = [
+    # model                  proved   why
+    (lambda x: -x.flip(0),   False,   "the row that moves is read by the one that must not fall"),
+    (lambda x: -x,           True,    "the row that must not fall does not move"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("f", "proved", "why"), APART, ids=[why for *_, why in APART])
+def test_what_moves_may_be_another_row_than_what_is_claimed(f, proved, why):
+    traced, question, _ = asking(Formula(f), torch.full((2, 1), 0.5), torch.tensor([[1.0], [0.0]]), (0.0, 1.0))
+    assert split(traced, question, [torch.tensor([[0.0], [1.0]], dtype=D)], seconds=2.0).proved is proved
+
+
+# fmt: off
+TINY = [
+    # model                                      why its slope of less than 0 vanishes
+    (lambda x: -(1e-320 * (1e-320 * x)),         "a constant is smaller than products can bear"),
+    (lambda x: -(1e-200 * (1e-200 * (1e-200 * x))), "the centre and its radius underflow"),
+    (lambda x: -(1e-200 * F.linear(F.linear(x, torch.full((1, 1), 1e-200, dtype=D)), torch.full((1, 1), 1e-200, dtype=D))), "so they do in layers"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("f", "why"), TINY, ids=[why for _, why in TINY])
+def test_a_slope_that_underflows_keeps_its_sign(f, why):
+    assert not judged(f).proved
+
+
+def test_a_tiny_domain_keeps_its_sign():
+    # Along the second input the slope is -1e-400 x.
+    assert not judged(lambda x: -(x[:, 0] * (x[:, 1] * 1e-200) * 1e-200), (0.0, 1e-310), features=2).proved
+
+
 def test_the_same_call_gives_the_same_answer():
     first, second = (judged(dip(0.1), features=3) for _ in range(2))
     assert (first.boxes, first.worst) == (second.boxes, second.worst)

@@ -356,11 +356,90 @@ class OverflowCompared(nn.Module):
         return -((x * 1e5).half() == float("inf")).float()
 
 
+class VanishingChain(nn.Module):
+    """Falls by 1e-532: coefficients, and what they may be off by, all underflow to 0 on the way through boxes."""
+
+    def forward(self, x):
+        for _ in range(14):
+            x = x * 1e-38
+        return -x
+
+
+class VanishingMean(nn.Module):
+    """Falls by a third of 1e-324: the way back through a mean divides the smallest number there is, and gets 0."""
+
+    def forward(self, x):
+        x = x.mean(-1, keepdim=True)
+        for _ in range(9):
+            x = x * 1e-36
+        return -x
+
+
+class CountThatWraps(nn.Module):
+    """Counts edges in int32 and multiplies: the exact reckoning of a table knew no end of the whole numbers."""
+
+    def forward(self, x):
+        edges = torch.tensor([0.2, 0.4, 0.6, 0.8])
+        return torch.bucketize(x, edges, out_int32=True) * 2**30 + x
+
+
+class CountThatRounds(nn.Module):
+    """A cast of 2**24 + 1 to float32 is 2**24; what is taken away again is the exact count."""
+
+    def forward(self, x):
+        count = torch.bucketize(x, torch.tensor([0.2, 0.4, 0.6, 0.8]))
+        return (count + 2**24).float() - count
+
+
+class TenthOfATable(nn.Module):
+    """A slope of 0.1 - 0.1000000005 beside a table: below 0, but above it if 0.1 is read as a float32."""
+
+    def forward(self, x):
+        x, edges = x.double(), torch.tensor([0.2, 0.4, 0.6, 0.8]).double()
+        table = torch.arange(5).double() * 1e-12
+        return table[torch.bucketize(x, edges)] + (x * 0.1 - x * torch.tensor(0.1000000005, dtype=torch.float64))
+
+
+class NormWithoutEps(nn.Module):
+    """A layer norm without eps is 0 / 0 for equal numbers, and the bound sqrt(n - 1) says that it never is."""
+
+    def forward(self, x):
+        whole = (4 * x.clamp(0, 1)).round()
+        return torch.where(F.layer_norm(whole, (3,), eps=0.0).abs() <= 3, whole, -whole)
+
+
+class SlopesBeyondTheFloats(nn.Module):
+    """Two slopes overflow to infinity; their difference is NaN, which is neither above 0 nor below it."""
+
+    def forward(self, x):
+        y, steep = x.clamp(0, 1).double() * 1e-9, 1.2e308
+        return (y * steep + y * steep) - (y * steep * 1.5 + y * steep)
+
+
+class RoundedByACopy(nn.Module):
+    """1.0006 written into halves is 1.00098, above the 1.0007 from which it is taken."""
+
+    def forward(self, x):
+        held = x.half()
+        held[:, :] = torch.tensor([1.0006])
+        return x.double() * (1.0007 - held.double())
+
+
+class RoundedByAScatter(nn.Module):
+    """The same by slice_scatter, which casts without a cast."""
+
+    def forward(self, x):
+        held = torch.slice_scatter(x.half(), torch.full((2, 3), 1.0006), 1, 0, 3)
+        return x.double() * (1.0007 - held.double())
+
+
 IMPOSTORS = [
     Turncoat, Counter, SlowCounter, BufferCounter, ClampInForward, Overwriter, Dice, Noise, Sawtooth, Underflow,
     TinySlope, Wrap, PaddingRow, BeyondTheBox, LyingCopy, NegativeDivisor, NegativeAlpha, NegativeElu, SwappedTopK,
     HiddenInList, HookedAway, RareDip, DetachedFall, FalseGradient, RareDraw, OwnGenerator, PrivateCounter,
     CounterInDict, CounterInObject, LoudNeighbour, DataSetter, NarrowSum, ForcedScatter,
-    IntegerPower, NegativeEps, NegativeEpsByGroups, OverflowSeen, OverflowReplaced, OverflowCompared,
+    IntegerPower, NegativeEps, NegativeEpsByGroups, OverflowSeen, OverflowReplaced, OverflowCompared, CountThatWraps,
+    CountThatRounds, TenthOfATable, NormWithoutEps, SlopesBeyondTheFloats, RoundedByACopy, RoundedByAScatter,
+    VanishingChain, VanishingMean,
 ]  # fmt: skip
 assert copy.deepcopy(LyingCopy()).__class__ is nn.Identity

@@ -18,7 +18,7 @@ from torch.fx.node import map_arg
 from .._capture import Capture, is_assertion, is_fixed, name_of, run_node
 from .._facts import INF, NotReal, Refused
 from .._walk import _in_order
-from ._forms import Form, up
+from ._forms import Form, tidy, up
 from ._jets import Jet, Tape
 from ._tangents import ROWS_OF_X, TANGENTS, Here
 
@@ -148,7 +148,8 @@ class Evaluator:
             def of(t: Tensor, cut: slice = cut, shape: tuple[int, ...] = shape) -> Tensor:
                 return t[..., cut].reshape(*t.shape[:-1], *shape)
 
-            value = Form(of(c), None if a is None else of(a), torch.zeros_like(of(c)), of(low), of(high))
+            # Tidy, as `corners` needs its bounds: 1e-320 times 1e-100 would end as 0, without its sign.
+            value = Form(of(c), None if a is None else of(a), torch.zeros_like(of(c)), *tidy(of(low), of(high)))
             moves = bool(((moving >= start) & (moving < stop)).any())
             s = of(slopes)
             jets.append(tape.leaf(value, Form(s, None, torch.zeros_like(s), s, s, 2) if moves else None))
@@ -228,7 +229,8 @@ class Evaluator:
                 product = (adjoint.unsqueeze(1) * new).reshape(count, *s.c.shape[:2], -1)
                 radius = radius + product.sum(3).permute(1, 2, 0)
                 terms += new[0, 0].numel() + 2
-            half = up(s.spread + up(radius, terms)) + 4 * 2.0**-52 * s.c.abs()
+            # 1e-300: a product that underflows, of an adjoint and a radius or of the rest, is off by at most 5e-324.
+            half = up(s.spread + up(radius, terms)) + 4 * 2.0**-52 * s.c.abs() + 1e-300
             low = torch.maximum(low, torch.where(signs > 0, s.c, -s.c) - half)
         low = torch.where(asked, low, INF)
         high = torch.where(asked, high, INF)

@@ -104,7 +104,7 @@ def interval(lo: Tensor, hi: Tensor, lead: int = 1) -> Form:
 
 def point(value: Tensor) -> Form:
     """A constant, the same for all boxes: float64, (1, *features)."""
-    return Form(value, None, torch.zeros_like(value), value, value)
+    return Form(value, None, torch.zeros_like(value), *tidy(value, value))
 
 
 def plus(x: Form, y: Form) -> tuple[Form, Tensor]:

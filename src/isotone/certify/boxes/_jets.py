@@ -91,7 +91,8 @@ class Tape:
         error = 2.0 * (m.w.shape[0] + 8) * EPS
 
         def back(v: Tensor, e: Tensor) -> list[Adjoint]:
-            return [(v @ m.w, up(m.column * up(e + error * _largest(v))))]
+            # 1e-300: an entry whose products underflow is off by less.
+            return [(v @ m.w, up(m.column * up(e + error * _largest(v))) + 1e-300)]
 
         return self.write(value, slope, [x], back, new)
 

@@ -97,11 +97,17 @@ def _by_slopes(
 ) -> Split:
     rows, shapes = _rows(question, signs)
     boxes, assumptions = 0, dict[str, None]()
+    if not any(_asks(row) for _, row in rows):
+        # Rows that move may be others than rows of which something is claimed, so it still has to be seen that no row
+        # reads another: a run at one point refuses a graph that mixes them.
+        first = rows[0][1]
+        here = first.low[first.wide][None]
+        Evaluator(capture, first, shapes).run(here, here)
     for index, row in rows:
         dims = len(row.wide)
         if dims > MOST_DIMENSIONS:
             raise NotForBoxes(f"{dims} inputs vary in the domain, more than the {MOST_DIMENSIONS} that boxes can split")
-        if not len(row.moving) or not bool((row.signs != 0).any()):
+        if not _asks(row):
             continue
         evaluator = Evaluator(capture, row, shapes)
         found = explore(evaluator, question.inputs[0].dtype, until, progress)
@@ -121,6 +127,11 @@ def _by_slopes(
             return Split(False, candidates, boxes, found.worst, where, method, reason, tuple(assumptions))
     method = f"bounds of the score's slopes on {boxes:,} box{'es' if boxes != 1 else ''} of the domain"
     return Split(True, (), boxes, 0.0, None, method, "", tuple(assumptions))
+
+
+def _asks(row: Row) -> bool:
+    """Whether anything moves in the row, and anything is claimed of it."""
+    return len(row.moving) > 0 and bool((row.signs != 0).any())
 
 
 def _rows(question: Question, signs: list[Tensor]) -> tuple[list[tuple[int, Row]], list[tuple[int, ...]]]:

@@ -45,7 +45,8 @@ def knots(look: Look) -> Fact | None:
     flat = op(source) == "bucketize"
     x, edges = (bare(source.args[i]) for i in ((0, 1) if flat else (1, 0)))
     at, table = look.fact(x), look.facts.get(edges)
-    if at is None or not isinstance(x, Node) or not isinstance(table, Tensor) or not at.dtype.is_floating_point:
+    # Of another dtype, x would be rounded where it meets the tables.
+    if at is None or not isinstance(x, Node) or not isinstance(table, Tensor) or at.dtype != _dtype(look):
         return None
     if source.kwargs.get("sorter") is not None or len(source.args) > 2 or not bool(torch.isfinite(table).all()):
         return None
@@ -64,6 +65,10 @@ def knots(look: Look) -> Fact | None:
         return None
 
 
+def _dtype(look: Look) -> torch.dtype:
+    return look.node.meta["val"].dtype  # type: ignore[no-any-return]
+
+
 def _source(look: Look) -> Node | None:
     """The one bucketize or searchsorted that the node rests on."""
     open_, seen, found = [look.node], set(), []
@@ -75,7 +80,7 @@ def _source(look: Look) -> Node | None:
         kind = node.meta.get("val")
         if len(seen) > MOST_NODES or not isinstance(kind, Tensor):
             return None
-        if kind.dtype.is_floating_point and kind.dtype != look.node.meta["val"].dtype:
+        if kind.dtype.is_floating_point and kind.dtype != _dtype(look):
             return None  # it may be rounded on the way
         if op(node) in ("bucketize", "searchsorted"):
             found.append(node)
@@ -170,14 +175,13 @@ class _Exact:
         return found
 
     def _held(self, node: Node, values: Any) -> None:
-        """Whole numbers here are exact: refuse those that wrap in their own dtype, or that the result's dtype rounds."""
+        """Whole numbers are exact here: refuse what wraps in their own dtype, or what the result's dtype rounds."""
         dtype = node.meta["val"].dtype
         if dtype.is_floating_point or dtype is torch.bool:
             return
-        most = min(int(2.0 / torch.finfo(self.look.node.meta["val"].dtype).eps), torch.iinfo(dtype).max)
-        if bool(np.any(np.asarray(values) > most)) or bool(
-            np.any(np.asarray(values) < max(-most, torch.iinfo(dtype).min))
-        ):
+        exact = int(2.0 / torch.finfo(_dtype(self.look)).eps)
+        kind, found = torch.iinfo(dtype), np.asarray(values)
+        if bool(np.any(found > min(exact, kind.max))) or bool(np.any(found < max(-exact, kind.min))):
             raise _Beyond
 
     def _of(self, node: Any) -> Any:

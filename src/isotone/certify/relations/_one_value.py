@@ -68,11 +68,7 @@ def _joined(look: Look, pair: tuple[Any, Any], base: Node, depth: int, sign: flo
         return None
     b = b if sign > 0 else (-b[1], -b[0])
     # Beyond the floats the bounds are open: inf - inf is NaN, which would compare as neither sign.
-    return _open(rounding.add(a[0], b[0], -INF), rounding.add(a[1], b[1], INF))
-
-
-def _open(lo: Tensor, hi: Tensor) -> Slope:
-    whole = _bounds(rounding.together(lo, hi))  # type: ignore[arg-type]
+    whole = _bounds((rounding.add(a[0], b[0], -INF), rounding.add(a[1], b[1], INF)))
     return whole.lo, whole.hi
 
 

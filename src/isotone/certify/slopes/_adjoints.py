@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._facts import INF, Fact, Refused, fact
-from .._rounding import gamma, parts, weighted
+from .._rounding import TINY, gamma, parts, weighted
 
 
 def adjoint(lo: Tensor, hi: Tensor) -> Fact:
@@ -91,7 +91,8 @@ def pulled(
         against = run(lambda a: (side(a) < 0 if towards < 0 else side(a) > 0).double())
         made = []
         for p, m, wrong in zip(plus, minus, against, strict=True):
-            error = gamma(n) * (p + m)
+            # Beside the relative error: a product with a fraction may underflow, by at most TINY a term.
+            error = gamma(n) * (p + m) + (0.0 if terms is None else TINY * n)
             total = p - m + (error if towards > 0 else -error)
             kept = total.clamp(min=0.0) if towards < 0 else total.clamp(max=0.0)
             made.append(torch.where(wrong == 0, kept, total))
