@@ -97,7 +97,8 @@ def weighted(run: Callable[..., Tensor], *operands: Fact, n: int) -> Fact:
 
     def bound(values: list[Tensor], towards: float) -> Tensor:
         plus, minus = (run(*v) for v in zip(*(parts(v) for v in values), strict=True))
-        error = gamma(n) * (plus + minus)
+        # A coefficient below 1 may underflow: 5e-324 / 4 is 0. The signs below are seen on indicators, which cannot.
+        error = gamma(n) * (plus + minus) + TINY * max(n, 0)
         out = plus - minus + (error if towards > 0 else -error)
         # If no term on that side is there at all (seen on indicators, which cannot underflow), the sign is sure.
         against = run(*((v < 0 if towards < 0 else v > 0).double() for v in values))

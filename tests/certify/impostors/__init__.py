@@ -433,7 +433,18 @@ class RoundedByAScatter(nn.Module):
         return x.double() * (1.0007 - held.double())
 
 
+class VanishingMeanForward(nn.Module):
+    """A mean of numbers so small that a quarter of the smallest is 0 in float64, so that nothing seemed to move."""
+
+    def forward(self, x):
+        y = x * torch.tensor([1.0, 0.0, 0.0])
+        for _ in range(9):
+            y = y * 1e-36
+        return -(y.mean(-1, keepdim=True) > 0).to(x.dtype)
+
+
 IMPOSTORS = [
+    VanishingMeanForward,
     Turncoat, Counter, SlowCounter, BufferCounter, ClampInForward, Overwriter, Dice, Noise, Sawtooth, Underflow,
     TinySlope, Wrap, PaddingRow, BeyondTheBox, LyingCopy, NegativeDivisor, NegativeAlpha, NegativeElu, SwappedTopK,
     HiddenInList, HookedAway, RareDip, DetachedFall, FalseGradient, RareDraw, OwnGenerator, PrivateCounter,

@@ -41,8 +41,11 @@ class Curve:
     low: float = -INF
     high: float = INF
     blur: float = 0.0
+    exact: bool = False  # f rounds nothing
 
     def slack(self, y: Tensor) -> Tensor:
+        if self.exact:
+            return torch.zeros_like(y)
         return y.abs() * SLACK + (self.blur + TINY)
 
     def range(self, lo: Tensor, hi: Tensor) -> tuple[Tensor, Tensor]:
@@ -196,7 +199,7 @@ ROWS: dict[str, Row] = {
                          both(math.atanh(1 / math.sqrt(3)), TANH_BEND, -TANH_BEND))),
     "sigmoid": Row(SIGMOID, LOGISTIC, LOGISTIC_TURN),
     "exp":     Row(Curve(torch.exp, low=0.0), Curve(torch.exp, low=0.0), Curve(torch.exp, low=0.0)),
-    "square":  Row(Curve(torch.square, ((0.0, 0.0, 0.0),), 0.0), Curve(lambda x: 2 * x), Steps((), (2.0,))),
+    "square":  Row(Curve(torch.square, ((0.0, 0.0, 0.0),), 0.0), Curve(lambda x: 2 * x, exact=True), Steps((), (2.0,))),
     "sin":     Row(Wave(0), Wave(1), Wave(2)),  # type: ignore[arg-type]
     "cos":     Row(Wave(1), Wave(2), Wave(3)),  # type: ignore[arg-type]
     "gelu":    Row(Curve(lambda x: x * gauss_below(x), (around(-GELU_TURN, -0.169971207479903636),), -0.17),
