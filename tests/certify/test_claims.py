@@ -215,3 +215,36 @@ def test_an_old_certificate_is_refused(proved):
     old = Certificate.from_dict({**certificate.to_dict(), "scope": {"inputs": []}})
     with pytest.raises(BadInput, match="one of an older version came"):
         check(old, net, X)
+
+
+EDITS = {
+    "the sentence of the claim": lambda s: s.update(claim="no element of the score falls, whatever moves"),
+    "the sentence of the domain": lambda s: s.update(domain="all finite values"),
+    "the sentence of the directions": lambda s: s.update(directions="2 increasing"),
+    "the column of the claim": lambda s: s["asked"][0].update(name="column 1"),
+    "an empty domain": lambda s: s["asked"][0].update(low=[5.0]),
+    "a direction that is none": lambda s: s["asked"][0].update(directions=["nan"]),
+}
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_a_certificate_edited_by_hand_does_not_hold(what):
+    layer = nn.Linear(2, 2)
+    nn.init.constant_(layer.weight, 0.5)
+    inputs = torch.full((2, 2), 0.5)
+    made = json.loads(json.dumps(certify(layer, inputs, {0: (+1, 0)}, (0, 1), budget=0).to_dict()))
+    assert check(Certificate.from_dict(made), layer, inputs).holds
+    EDITS[what](made["scope"])
+    try:
+        held = check(Certificate.from_dict(made), layer, inputs).holds
+    except BadInput:
+        held = False
+    assert not held
+
+
+def test_a_certificate_that_keeps_quiet_about_an_assumption_does_not_hold():
+    layer = nn.Linear(2, 1)
+    nn.init.constant_(layer.weight, 0.5)
+    made = certify(layer, torch.zeros(2, 2), +1, budget=0).to_dict()
+    made["assumptions"] = []
+    assert not check(Certificate.from_dict(made), layer, torch.zeros(2, 2)).holds

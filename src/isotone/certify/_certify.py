@@ -22,6 +22,7 @@ from ._blame import Stop
 from ._capture import Capture, NotCaptured, capture, name_of
 from ._certificate import Certificate
 from ._judge import Progress, Proof, in_boxes, judge
+from ._mixed import rounds_unseen
 from ._question import Claim, Question, claims
 from ._scope import FINITE, REAL, scope
 from ._search import Search, score_of, tolerance_for
@@ -289,7 +290,7 @@ def _trace(job: _Job, question: Question, search: Search) -> None:
         return
     finally:
         job.kept.put_back()
-    job.obstacle = faithful(job.model, job.traced, question, search)
+    job.obstacle = rounds_unseen(job.traced) or faithful(job.model, job.traced, question, search)
 
 
 def _moved(kept: Kept) -> str:

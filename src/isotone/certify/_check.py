@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..errors import BadInput
@@ -15,6 +16,8 @@ from ._question import Claim, examples
 from ._scope import again
 from ._state import digest, mode
 
+# What a certificate says in words is what was asked in numbers: an edited sentence proves nothing.
+WORDS = (("claim", "the claim"), ("directions", "the directions"), ("domain", "the domain"), ("batch", "the batch"))
 # What a certificate says of the model, and how that is called.
 SAME = (("sha256", "the hash of its weights"), ("mode", "its mode"), ("graph", "the hash of its graph"))
 VERSIONS = (("torch", "torch"), ("rules", "the rules"))
@@ -73,9 +76,14 @@ def check(certificate: Certificate, model: nn.Module, inputs: Any, *, seconds: f
     if shapes != certificate.scope["inputs"]:
         raise BadInput("inputs", f"{shapes} came", f"the certificate is about {certificate.scope['inputs']}")
     asked = [Claim(kept["name"], again(kept, given)) for kept in certificate.scope["asked"]]
+    for claim in asked:
+        _sound(claim)
     now = judged(model, lambda: asked, Asking(budget=0, seconds=seconds, form=certificate.scope["form"]))
     seen = {"sha256": digest(model), "mode": mode(model), "graph": now.scope["graph"]}
     differences = [f"{called} is another" for key, called in SAME if seen[key] != certificate.scope[key]]
+    differences += [f"it does not say {called} that it asks" for key, called in WORDS if _other(certificate, now, key)]
+    if set(now.assumptions) - set(certificate.assumptions) and now.verdict is Verdict.PROVED:
+        differences.append("the proof rests on more than it says")
     if certificate.verdict is not Verdict.PROVED:
         differences.append(f"it says {certificate.verdict.name}, so there is no proof to run again")
     elif now.verdict is not Verdict.PROVED:
@@ -86,3 +94,29 @@ def check(certificate: Certificate, model: nn.Module, inputs: Any, *, seconds: f
         if certificate.scope[key] != now.scope[key]
     ]
     return Check(not differences, tuple(differences), tuple(remarks), now)
+
+
+def _other(certificate: Certificate, now: Certificate, key: str) -> bool:
+    return bool(certificate.scope.get(key) != now.scope[key])
+
+
+def _sound(claim: Claim) -> None:
+    """Numbers that `certify` would not have stored: an empty domain, or a direction that is none, proves anything."""
+    q = claim.question
+    fair = all(bool(((d == 0) | (d.abs() == 1)).all()) for d in q.directions)
+    fair = fair and all(bool((low <= high).all()) for low, high in zip(q.low, q.high, strict=True))
+    inside = zip(q.inputs, q.low, q.high, strict=True)
+    fair = fair and all(bool(((x.cpu() >= low) & (x.cpu() <= high)).all()) for x, low, high in inside)
+    if q.signs is not None:
+        fair = fair and bool(((q.signs == 0) | (q.signs.abs() == 1)).all())
+    if claim.name:  # "column 2": +1 for that column and nothing for the others
+        column = claim.name.removeprefix("column ")
+        fair = fair and q.signs is not None and column.isdigit() and int(column) < q.signs.shape[-1]
+        if fair and q.signs is not None:
+            meant = torch.zeros_like(q.signs)
+            meant[..., int(column)] = 1.0
+            fair = torch.equal(meant, q.signs)
+    if not fair:
+        raise BadInput(
+            "certificate", "one came that asks what `certify` does not ask about this example", "make it again"
+        )

@@ -443,7 +443,63 @@ class VanishingMeanForward(nn.Module):
         return -(y.mean(-1, keepdim=True) > 0).to(x.dtype)
 
 
+class RoundedByAChoice(nn.Module):
+    """1.0006 is chosen among halves, so it is 1.00098, above the 1.0007 from which it is taken."""
+
+    def forward(self, x):
+        held = torch.where(x > -1, 1.0006, x.half())
+        return x.double() * (1.0007 - held.double())
+
+
+class RoundedByAClamp(nn.Module):
+    """The same by the ends of a clamp."""
+
+    def forward(self, x):
+        return x.double() * (1.0007 - x.half().clamp(1.0006, 1.0006).double())
+
+
+class RoundedByAPad(nn.Module):
+    """The same by padding."""
+
+    def forward(self, x):
+        return x[:, :1].double() * (1.0007 - F.pad(x.half(), (0, 1), value=1.0006)[:, -1:].double())
+
+
+class RoundedByAMaximum(nn.Module):
+    """The same by a tensor without dimensions, which does not widen the halves that it meets."""
+
+    def forward(self, x):
+        edge = torch.tensor(1.0006)
+        return x.double() * (1.0007 - torch.minimum(torch.maximum(x.half(), edge), edge).double())
+
+
+class WholeNumberRoundedByACat(nn.Module):
+    """2**24 + 3, written beside float32, is 2**24 + 4."""
+
+    def forward(self, x):
+        held = torch.cat([x, torch.full((x.shape[0], 1), 2**24 + 3)], 1)
+        return x.double() * (2**24 + 3.5 - held[:, -1:].double())
+
+
+class EdgeBeyondTheFloats(nn.Module):
+    """Counts an edge at 2**53 + 1, which float64 reads as 2**53, so that 2**53 seemed to lie beyond it already."""
+
+    def forward(self, x):
+        whole = x.clamp(0, 1).round().long()
+        large = (whole * 0 + 2**52) * 2 + whole
+        return -torch.bucketize(large, torch.tensor([2**53 + 1]), right=True).to(x.dtype)
+
+
+class LoudTurncoat(nn.Module):
+    """A turncoat on a score of 1e5, beside which a rise and a fall of 1 are alike to four digits."""
+
+    def forward(self, x):
+        return 1e5 + x if torch.compiler.is_exporting() else 1e5 - x
+
+
 IMPOSTORS = [
+    RoundedByAChoice, RoundedByAClamp, RoundedByAPad, RoundedByAMaximum, WholeNumberRoundedByACat, EdgeBeyondTheFloats,
+    LoudTurncoat,
     VanishingMeanForward,
     Turncoat, Counter, SlowCounter, BufferCounter, ClampInForward, Overwriter, Dice, Noise, Sawtooth, Underflow,
     TinySlope, Wrap, PaddingRow, BeyondTheBox, LyingCopy, NegativeDivisor, NegativeAlpha, NegativeElu, SwappedTopK,

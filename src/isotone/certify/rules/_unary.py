@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from .._facts import INF, Fact, NotReal, Refused, fact
+from .._facts import INF, Fact, NotReal, Refused, constant, fact
 from .._rounding import TINY
 from ._table import Result, Rule, Site, enter, rule
 
@@ -260,8 +260,8 @@ def searchsorted(
     """How many of the sorted edges lie before x: rises with x."""
     if isinstance(sequence, Fact) or sorter is not None:
         raise Refused("its boundaries depend on the inputs, or are sorted by an index")
-    edges = sequence.detach().double().cpu()
-    if not bool((edges[..., 1:] >= edges[..., :-1]).all()) or not bool(torch.isfinite(edges).all()):
+    edges = constant(sequence).lo  # whole numbers beyond 2**53 are refused: as float64, two of them may be one
+    if not bool((edges[..., 1:] >= edges[..., :-1]).all()):
         raise Refused("its boundaries are not sorted")
     after = right or side == "right"
     return step(lambda v: torch.searchsorted(edges, v.contiguous(), right=after).double())(site, x)
