@@ -10,7 +10,7 @@ from isotone.certify import certify
 from isotone.certify._state import digest
 from isotone.verdict import Verdict
 
-from .impostors import IMPOSTORS, BufferCounter, ClampInForward
+from .impostors import IMPOSTORS, BufferCounter, ClampInForward, CounterInDict, CounterInObject, SlowCounter
 
 X = torch.tensor([[0.1, 0.5, 0.9], [0.8, 0.4, 0.2]])
 
@@ -45,3 +45,9 @@ def test_judging_leaves_the_model_as_it_was(make):
     assert digest(model) == before
     assert torch.equal(example, X)
     assert model.training
+
+
+@pytest.mark.parametrize("impostor", [SlowCounter, CounterInDict, CounterInObject], ids=lambda c: c.__name__)
+def test_what_counts_its_calls_is_not_refuted_by_them(impostor):
+    """A pair that falls after a hundred calls does not fall in a fresh process."""
+    assert certify(impostor(), X, +1, (0.0, 1.0), budget=400).verdict is Verdict.UNKNOWN

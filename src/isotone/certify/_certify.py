@@ -232,7 +232,7 @@ def _search(job: _Job, question: Question) -> Search:
 def _answered(job: _Job, question: Question, search: Search) -> _Answer:
     """The answer to one claim: a short search, the cheap proofs, a long search, the dear proof."""
     if found := search.look(min(FIRST_CALLS, job.asking.budget)):
-        return _refuted(found, search)
+        return _refuted(job, found, search)
     stopped = Stop(job.obstacle, changes=to_evaluate(job.model)) if job.obstacle else None
     proof = None
     if stopped is None and job.traced is not None:
@@ -240,7 +240,7 @@ def _answered(job: _Job, question: Question, search: Search) -> _Answer:
         stopped = proof.stopped
         if stopped is not None:
             if found := search.look(job.asking.budget // 2 - search.calls):
-                return _refuted(found, search)
+                return _refuted(job, found, search)
             proof = in_boxes(job.traced, question, proof, job.asking.seconds, job.asking.progress)
             stopped = proof.stopped
         job.taken.update(proof.seconds)
@@ -252,7 +252,7 @@ def _answered(job: _Job, question: Question, search: Search) -> _Answer:
             return _Answer(Verdict.PROVED, _claimed(question), proof=proof)
         stopped = Stop(late)
     if found := search.look(job.asking.budget - search.calls, _places(job, question, proof)):
-        return _refuted(found, search)
+        return _refuted(job, found, search)
     return _Answer(Verdict.UNKNOWN, stopped.reason, stopped, noise=_noise(search))
 
 
@@ -297,8 +297,12 @@ def _moved(kept: Kept) -> str:
     return "it changes its own parameters, buffers or settings as it runs" if kept.changed() else ""
 
 
-def _refuted(found: Witness, search: Search) -> _Answer:
+def _refuted(job: _Job, found: Witness, search: Search) -> _Answer:
     found = shrunk(search, found)
+    job.kept.put_back()
+    if moved := _moved(job.kept):
+        # What Python holds cannot be put back: the pair may fall after so many calls, and not in a fresh process.
+        return _Answer(Verdict.UNKNOWN, moved, Stop(moved))
     place = f"score{list(found.element)}" if found.element else "the score"
     if found.before != found.before or found.after != found.after:
         return _Answer(Verdict.REFUTED, f"{place} is NaN on this pair", witness=found)
