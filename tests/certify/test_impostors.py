@@ -33,7 +33,7 @@ def test_an_impostor_is_not_proved_without_a_domain(impostor):
 
 def judged(impostor, domain, budget=150):
     torch.manual_seed(0)
-    certificate = certify(impostor(), X, +1, domain, budget=budget)
+    certificate = certify(impostor(), X, +1, domain, budget=budget, seconds=2)
     assert certificate.verdict is not Verdict.PROVED, certificate
 
 

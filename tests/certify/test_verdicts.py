@@ -244,7 +244,7 @@ VERDICTS = [
 )
 def test_verdict(make, inputs, directions, domain, expected, why):
     model = seeded(make)
-    certificate = certify(model, inputs, directions, domain, budget=150)
+    certificate = certify(model, inputs, directions, domain, budget=150, seconds=2)
     assert certificate.verdict in expected, f"{why}\n{certificate}"
     if certificate.verdict is REFUTED:
         stands(certificate.witness, model, directions, domain)
