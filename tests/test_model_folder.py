@@ -14,10 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from isotone import workflow
 from isotone.errors import BadInput, CannotWrite, NotAModel
 from isotone.families import NetworkScorer
 from isotone.model_folder import CERTIFICATE, FACTS, MODEL, OURS, TWIN, WEIGHTS, ModelFolder, writable
+from isotone.proving import certificate_of
 from small import RATE, WORLDS, folder_of
 
 FILES = (MODEL, WEIGHTS, TWIN, FACTS, CERTIFICATE)
@@ -43,7 +43,8 @@ def test_a_round_trip_gives_the_same_scores_to_the_bit(tmp_path, world):
     assert back.certificate.to_dict() == ours.certificate.to_dict()
     for name in ("addable", "target", "directions"):
         assert torch.equal(getattr(back.moves, name), getattr(ours.moves, name))
-    assert workflow.certify_folder(back).verdict is ours.certificate.verdict
+    ways = back.question.threat.directions(back.encoder.features)
+    assert certificate_of(back.network, ways).verdict is ours.certificate.verdict
 
 
 def test_the_folder_holds_json_and_safetensors_that_others_may_read(saved):

@@ -21,7 +21,6 @@ from .certify import (
     Check,
     Progress,
     Replay,
-    certify,
     check,
     load_factory,
     load_witness,
@@ -32,7 +31,7 @@ from .errors import BadInput, CannotWrite, require
 from .model_folder import ModelFolder
 from .progress import Bar
 from .progress import Progress as Bars
-from .proving import SEARCH_CALLS, Subject, subject
+from .proving import Subject, subject
 
 
 def named(
@@ -70,6 +69,15 @@ def named(
     if boxes:
         found = replace(found, domain=tuple(boxes * count if len(boxes) == 1 else _per_input(boxes, count, "--domain")))
     return found
+
+
+def spending(found: Subject, budget: int | None, seconds: float | None) -> Subject:
+    """The same question with as much effort as was asked for, if it was."""
+    return replace(
+        found,
+        budget=found.budget if budget is None else budget,
+        seconds=found.seconds if seconds is None else seconds,
+    )
 
 
 def _subject(target: str) -> Subject:
@@ -135,37 +143,16 @@ def _box(text: str) -> Any:
     return ends
 
 
-def boxes_bar(progress: Bars) -> Progress:
-    """A bar that appears when branch and bound begins."""
+def proof_bar(progress: Bars) -> Progress:
+    """A bar that appears when a proof takes longer: slopes of many scores, branch and bound."""
     shown: list[Bar] = []
 
     def said(fraction: float, note: str) -> None:
         if not shown:
-            shown.append(progress.bar("boxes", total=1000))
+            shown.append(progress.bar("proof", total=1000))
         shown[0].update(int(1000 * fraction), note)
 
     return said
-
-
-def certificate_for(
-    found: Subject,
-    *,
-    folder: bool = False,
-    budget: int | None = None,
-    seconds: float = 10.0,
-    progress: Progress | None = None,
-) -> Certificate:
-    """The verdict on a target."""
-    return certify(
-        found.model,
-        found.inputs,
-        found.directions,
-        found.domain,
-        form=found.form,
-        budget=budget if budget is not None else SEARCH_CALLS if folder else 1500,
-        seconds=0.0 if folder else seconds,
-        progress=progress,
-    )
 
 
 def write_certificate(path: Path, certificate: Certificate, factory: str) -> None:

@@ -171,7 +171,9 @@ def certify(
         Path | None, typer.Option(help="A certificate: compare its hashes, and run its proof again.")
     ] = None,
     budget: Annotated[int | None, typer.Option(help="Calls of the model that the search may make.", min=0)] = None,
-    seconds: Annotated[float, typer.Option(help="For branch and bound over a bounded domain.", min=0.0)] = 10.0,
+    seconds: Annotated[
+        float | None, typer.Option(help="For branch and bound over a bounded domain (default: 10).", min=0.0)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The certificate as JSON.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -188,17 +190,11 @@ def certify(
         raise typer.Exit(1 if again.falls else 0)
     found = certifying.named(target, inputs, directions or (), domain or ())
     if check is not None:
-        checked = certifying.check_again(check, found, max(seconds, 60.0))
+        checked = certifying.check_again(check, found, max(seconds or 0.0, 60.0))
         typer.echo(str(checked))
         raise typer.Exit(0 if checked.holds else 1)
     with _progress(quiet) as progress:
-        certificate = certifying.certificate_for(
-            found,
-            folder=Path(target).is_dir(),
-            budget=budget,
-            seconds=seconds,
-            progress=certifying.boxes_bar(progress),
-        )
+        certificate = certifying.spending(found, budget, seconds).certificate(certifying.proof_bar(progress))
     if out is not None:
         certifying.write_certificate(out, certificate, target)
     if witness is not None and certificate.witness is not None:

@@ -11,7 +11,6 @@ import numpy as np
 
 from . import attack
 from .boosters import BoosterFamily
-from .certify import Certificate
 from .data import debian_programs, labels_of
 from .errors import BadInput
 from .evaluation import BUDGETS
@@ -107,11 +106,6 @@ def demo(progress: Progress | None = None, seeds: Sequence[int] = DEMO_SEEDS) ->
         notes=DEMO_NOTES,
         progress=progress,
     )
-
-
-def certify_folder(folder: ModelFolder) -> Certificate:
-    """The verdict on the weights as they are in the folder now."""
-    return certificate_of(folder.network, folder.question.threat.directions(folder.encoder.features))
 
 
 @dataclass(frozen=True)

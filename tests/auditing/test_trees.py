@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isotone.auditing.trees import Ensemble, Unreadable, faithful, margins, prove, read
-from isotone.auditing.trees._ensemble import build
+from isotone.auditing.trees._ensemble import build, known_link
 from isotone.errors import BadInput
 
 GRID = [-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5]
@@ -342,3 +342,9 @@ def test_a_number_that_misses_its_cell_shows_nothing(monkeypatch):
     assert prove(trees, (1, 0, 0)).proved
     monkeypatch.setattr("isotone.auditing.trees._cells.Axis.cell", lambda self, x: np.zeros(len(x), dtype=int))
     assert not prove(trees, (1, 0, 0), most=0).proved
+
+
+def test_an_objective_that_nobody_has_looked_at_gives_no_proof():
+    assert known_link({"regression": "identity"}, "regression") == "identity"
+    with pytest.raises(Unreadable, match="what its objective 'cauchy' makes of the sum of the trees is not known"):
+        known_link({"regression": "identity"}, "cauchy")

@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 from torch.fx import Node
 
-from ._capture import Capture, name_of
+from ._capture import Capture, packet
 from ._facts import Fact, Unknown
 
 MOST_OPERANDS = 4
@@ -159,12 +159,6 @@ NO_RULE = Row(
         "isotone.audit looks for a witness without reading the model",
     ),
 )
-
-
-def packet(node: Node) -> str:
-    """'aten.add' of aten.add.Tensor."""
-    name = name_of(node.target)
-    return name.rpartition(".")[0] if "." in name else name
 
 
 def advice(capture: Capture, node: Node) -> Row:

@@ -110,6 +110,12 @@ def name_of(target: Any) -> str:
     return str(target) if isinstance(target, torch._ops.OpOverload) else getattr(target, "__name__", str(target))
 
 
+def packet(node: Node) -> str:
+    """'aten.add' of aten.add.Tensor."""
+    name = name_of(node.target)
+    return name.rpartition(".")[0] if "." in name else name
+
+
 def run_node(node: Node, value: Callable[[Node], Any]) -> Any:
     """Execute one node on concrete values."""
     args, kwargs = map_arg(node.args, value), map_arg(node.kwargs, value)

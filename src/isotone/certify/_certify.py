@@ -23,8 +23,8 @@ from ._capture import Capture, NotCaptured, capture, name_of
 from ._certificate import Certificate
 from ._judge import Progress, Proof, in_boxes, judge
 from ._mixed import rounds_unseen
-from ._question import Claim, Question, claims
-from ._scope import FINITE, REAL, scope
+from ._question import Claim, Question, claims, shape_of
+from ._scope import FINITE, REAL, TRACED, scope
 from ._search import Search, score_of, tolerance_for
 from ._seeds import seeds
 from ._shrink import shrunk
@@ -144,7 +144,7 @@ def judged(model: nn.Module, asked: Callable[[], list[Claim]], asking: Asking) -
             warnings.simplefilter("ignore")
             torch.manual_seed(asking.seed)
             about = asked()
-            _answerable(model, about[0].question)
+            shape_of(score_of(model), about[0].question)  # or it says why not
             job = _Job(model, kept, _tolerance(model, about[0].question), asking)
             answer, calls = _judged(job, about)
     finally:
@@ -157,23 +157,13 @@ def judged(model: nn.Module, asked: Callable[[], list[Claim]], asking: Asking) -
         stop.where if stop is not None else None,
         answer.witness,
         scope(about, job.traced, form=asking.form, mode=mode(model), sha256=before, calls=calls),
-        (REAL, FINITE, *proof.assumptions) if proved and proof is not None else (),
+        (REAL, FINITE, TRACED, *proof.assumptions) if proved and proof is not None else (),
         used=proof.used if proved and proof is not None else (),
         known=stop.known if stop is not None else (),
         changes=stop.changes if stop is not None else (),
         noise=answer.noise,
         seconds=job.taken,
     )
-
-
-def _answerable(model: nn.Module, question: Question) -> None:
-    try:
-        score_of(model)(question.inputs)
-    except Exception as fault:
-        said = (str(fault).strip().splitlines() or [""])[0][:120]
-        raise BadInput(
-            "inputs", f"the model does not take the example ({type(fault).__name__}: {said})", "it must run on it"
-        ) from None
 
 
 def _tolerance(model: nn.Module, question: Question) -> float:
@@ -236,7 +226,7 @@ def _answered(job: _Job, question: Question, search: Search) -> _Answer:
     stopped = Stop(job.obstacle, changes=to_evaluate(job.model)) if job.obstacle else None
     proof = None
     if stopped is None and job.traced is not None:
-        proof = judge(job.traced, question)
+        proof = judge(job.traced, question, job.asking.progress)
         stopped = proof.stopped
         if stopped is not None:
             if found := search.look(job.asking.budget // 2 - search.calls):

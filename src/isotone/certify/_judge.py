@@ -52,8 +52,8 @@ class Proof:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def judge(traced: Capture, question: Question) -> Proof:
-    """The proofs that take milliseconds: signs, ranges, slopes."""
+def judge(traced: Capture, question: Question, progress: Progress | None = None) -> Proof:
+    """The cheap proofs: signs and ranges take milliseconds, slopes up to half a minute for many scores."""
     clock = _Clock()
     count = f"through {len(traced.nodes)} operators"
     with clock.on("signs"):
@@ -68,7 +68,7 @@ def judge(traced: Capture, question: Question) -> Proof:
         means = (f"signs and ranges, {count}", *steps)
         return Proof(None, walked.assumptions, means, walked=walked, seconds=clock.seconds)
     with clock.on("slopes"):
-        sloped = _by_slopes(traced, walked, question)
+        sloped = _by_slopes(traced, walked, question, progress)
     if sloped:
         means = (f"interval slopes of {sloped} elements of the score, {count}", *steps)
         return Proof(None, walked.assumptions, means, walked=walked, seconds=clock.seconds)
@@ -118,7 +118,7 @@ def _rough(traced: Capture, question: Question) -> Walked | None:
     return walked if blame(traced, walked, question) is None else None
 
 
-def _by_slopes(traced: Capture, walked: Walked, question: Question) -> int:
+def _by_slopes(traced: Capture, walked: Walked, question: Question, progress: Progress | None = None) -> int:
     """How many elements of the score were open and are proved; 0 if one of them is not."""
     bad = open_elements(traced, walked, question)
     if isinstance(bad, Stop):
@@ -130,7 +130,9 @@ def _by_slopes(traced: Capture, walked: Walked, question: Question) -> int:
     shapes = [walked.facts[output].shape for output in traced.outputs]
     signs = dict(zip(traced.outputs, question.claimed(shapes), strict=True))
     ways = list(question.directions)
-    for output, place in places:
+    for done, (output, place) in enumerate(places):
+        if progress is not None:
+            progress(done / len(places), f"slopes of {len(places):,} elements of the score")
         if not by_slopes(traced, walked, ways, output, place, int(signs[output][place])):
             return 0
     return len(places)

@@ -80,11 +80,14 @@ def claims(inputs: Any, directions: Any, domain: Any, outputs: Any, score: Calla
     """
     if not isinstance(directions, Mapping):
         question = asked(inputs, directions, domain)
-        shape = _shape(score, question)
-        return [Claim("", question if outputs is None else replace(question, signs=_signs(outputs, shape)))]
+        return [
+            Claim(
+                "", question if outputs is None else replace(question, signs=_signs(outputs, shape_of(score, question)))
+            )
+        ]
     if outputs is not None:
         raise BadInput("outputs", "it came beside a dictionary of directions", "one of them would be right")
-    shape = _shape(score, asked(inputs, 0, domain))
+    shape = shape_of(score, asked(inputs, 0, domain))
     columns = shape[-1] if len(shape) > 1 else 0
     for column in directions:
         if not (isinstance(column, int) and 0 <= column < columns):
@@ -101,7 +104,8 @@ def claims(inputs: Any, directions: Any, domain: Any, outputs: Any, score: Calla
     return made
 
 
-def _shape(score: Callable[[Inputs], Tensor], question: Question) -> torch.Size:
+def shape_of(score: Callable[[Inputs], Tensor], question: Question) -> torch.Size:
+    """The shape of the score, if the model takes its example."""
     try:
         return score(question.inputs).shape
     except Exception as fault:

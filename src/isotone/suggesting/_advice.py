@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
+from ..certify._capture import packet
 from ..constraints import Between, Constraint, NonPositive, Sign, constraints_of
 from ..nn import Saturating
 from ._edits import SMALLEST_DIVISOR, Edit, Hold, Release, Swap, implies, set_for
-from ._graph import SUMS, descendants, packet, source
+from ._graph import SUMS, descendants, source
 from ._plan import Step
 from ._reading import Reading, Trouble, Want
 from ._words import (

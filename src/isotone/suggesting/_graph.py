@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 from torch.fx.node import map_arg
 
-from ..certify._capture import Capture, name_of
+from ..certify._capture import Capture, name_of, packet
 from ..certify._facts import Fact
 from ..certify.rules import MOVERS
 
@@ -33,12 +33,6 @@ LOOKUPS = BAGS | {"aten.embedding"}
 SCALES = frozenset(p for p in FACTORS if "norm" in p or "prelu" in p)
 DIVISIONS = frozenset({"aten.div"})
 SUMS = frozenset(FACTORS) - SCALES - DIVISIONS - {"aten.mul"}
-
-
-def packet(node: Node) -> str:
-    """'aten.add' of aten.add.Tensor."""
-    name = name_of(node.target)
-    return name.rpartition(".")[0] if "." in name else name
 
 
 def descendants(nodes: Iterable[Node]) -> set[Node]:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from ..certify._blame import ancestors
-from ..certify._capture import Capture, name_of
+from ..certify._capture import Capture, name_of, packet
 from ..certify._facts import INF, Fact, Unknown, anything
 from ..certify._walk import walk
 from ..certify.rules import MOVERS
@@ -35,7 +35,6 @@ from ._graph import (
     factors,
     module_of,
     moves,
-    packet,
     parities,
     source,
     touched,

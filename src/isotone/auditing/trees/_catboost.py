@@ -13,10 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from ._ensemble import Ensemble, Floats, Unreadable, build
+from ._ensemble import Ensemble, Floats, Unreadable, build, known_link
 from ._output import pick
 
+# A loss that is not here gives no proof: what it does to the sum of the trees is not known.
 LINKS = {
+    **dict.fromkeys(["RMSE", "MAE", "Quantile", "MultiQuantile", "Huber", "Expectile", "MAPE", "Lq"], "identity"),
+    **dict.fromkeys(["LogCosh", "MultiRMSE", "RMSEWithUncertainty", "QueryRMSE", "YetiRank"], "identity"),
     **dict.fromkeys(["Logloss", "CrossEntropy", "MultiClassOneVsAll", "MultiLogloss", "MultiCrossEntropy"], "logistic"),
     **dict.fromkeys(["Poisson", "Tweedie"], "exp"),
     "MultiClass": "softmax",
@@ -55,7 +58,7 @@ def read(model: Any, output: int | None) -> tuple[Ensemble, Callable[[Any], Floa
         ],
         base=float(biases[column if len(biases) > 1 else 0]),
         inputs="float32",
-        link=LINKS.get(loss, "identity"),
+        link=known_link(LINKS, loss),
         output="the raw value" if columns == 1 else f"the raw value of output {column}",
     )
 

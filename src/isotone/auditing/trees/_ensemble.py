@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +24,13 @@ ORDER_KEEPING = frozenset({"identity", "logistic", "exp", "log1p exp", "square w
 
 class Unreadable(ValueError):
     """A known kind of model that cannot be read faithfully; the text says why."""
+
+
+def known_link(links: Mapping[str, str], objective: str) -> str:
+    """What an objective makes of the sum of the trees; one that nobody has looked at is not taken to keep order."""
+    if objective not in links:
+        raise Unreadable(f"what its objective {objective!r} makes of the sum of the trees is not known")
+    return links[objective]
 
 
 @dataclass(frozen=True, eq=False)

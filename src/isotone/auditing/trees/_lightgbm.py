@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ._ensemble import Ensemble, Floats, Unreadable, build
+from ._ensemble import Ensemble, Floats, Unreadable, build, known_link
 from ._output import pick
 
 CATEGORICAL, DEFAULT_LEFT = 1, 2
@@ -18,7 +18,10 @@ NO_MISSING, ZERO_MISSING, NAN_MISSING = 0, 1, 2
 # tree.h: IsZero(x) is x in [-1e-35f, 1e-35f].
 ZERO = float(np.float32(1e-35))
 
+# An objective that is not here gives no proof: what it does to the sum of the trees is not known.
 LINKS = {
+    **dict.fromkeys(["regression", "regression_l2", "regression_l1", "huber", "fair", "quantile", "mape"], "identity"),
+    **dict.fromkeys(["lambdarank", "rank_xendcg", "none", "custom"], "identity"),
     **dict.fromkeys(["binary", "cross_entropy", "multiclassova"], "logistic"),
     **dict.fromkeys(["poisson", "gamma", "tweedie"], "exp"),
     "cross_entropy_lambda": "log1p exp",
@@ -37,7 +40,7 @@ def read(model: Any, output: int | None) -> tuple[Ensemble, Callable[[Any], Floa
     column, sign = pick(columns, output, classes)
     trees = [_tree(_facts(block.split("\nend of trees")[0])) for block in blocks[column::columns]]
     # In random forest mode `predict` divides by the number of trees and the raw score does not.
-    link = LINKS.get(objective[0], "identity")
+    link = known_link(LINKS, objective[0])
     if objective[0] == "regression" and "sqrt" in objective:
         link = "square with sign"
     if any(float(word.removeprefix("sigmoid:")) <= 0 for word in objective if word.startswith("sigmoid:")):

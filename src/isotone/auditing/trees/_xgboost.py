@@ -14,10 +14,16 @@ from typing import Any
 import numpy as np
 
 from ...errors import require
-from ._ensemble import Ensemble, Floats, Unreadable, build
+from ._ensemble import Ensemble, Floats, Unreadable, build, known_link
 from ._output import pick
 
+# An objective that is not here gives no proof: what it does to the sum of the trees is not known.
 LINKS = {
+    **dict.fromkeys(
+        ["reg:squarederror", "reg:squaredlogerror", "reg:pseudohubererror", "reg:absoluteerror"], "identity"
+    ),
+    **dict.fromkeys(["reg:quantileerror", "reg:expectileerror", "reg:linear", "binary:logitraw"], "identity"),
+    **dict.fromkeys(["rank:ndcg", "rank:map", "rank:pairwise"], "identity"),
     **dict.fromkeys(["binary:logistic", "reg:logistic"], "logistic"),
     **dict.fromkeys(["count:poisson", "reg:gamma", "reg:tweedie", "survival:cox", "survival:aft"], "exp"),
     **dict.fromkeys(["multi:softmax", "multi:softprob"], "softmax"),
@@ -32,7 +38,7 @@ def read(model: Any, output: int | None) -> tuple[Ensemble, Callable[[Any], Floa
     booster, missing = _booster(model)
     learner = json.loads(bytes(booster.save_raw("json")))["learner"]
     objective, facts = learner["objective"]["name"], learner["learner_model_param"]
-    link, features = LINKS.get(objective, "identity"), int(facts["num_feature"])
+    link, features = known_link(LINKS, objective), int(facts["num_feature"])
     columns = max(int(facts["num_class"]), int(facts.get("num_target", 1)), 1)
     column, sign = pick(columns, output, classes=objective.startswith(("binary:", "multi:")))
     names = booster.feature_names or [f"feature {i}" for i in range(features)]
