@@ -15,9 +15,10 @@ ROOT = Path(isotone.__file__).parent
 STOREYS = [
     {"errors", "directions", "threat", "verdict", "naming", "_version"},  # words
     {"constraints"},
-    {"nn", "certify", "attack", "data"},  # wings without doors between
-    {"training", "evaluation", "progress", "suggesting"},
-    {"families", "proving", "explain", "report", "auditing"},
+    {"nn", "certify", "attack", "data", "encoding"},  # wings without doors between
+    {"training", "evaluation", "progress", "suggesting", "effects"},
+    {"families", "proving", "explain", "report", "auditing", "pricing"},
+    {"tuning"},
     {"experiment", "boosters"},
     {"facts", "model_folder"},
     {"workflow", "scoring", "certifying"},
@@ -87,6 +88,7 @@ def test_an_upward_import_would_be_found(tmp_path, monkeypatch):
 
 def test_the_front_door_needs_only_torch_and_numpy():
     heavy = ["scipy", "sklearn", "pyarrow", "matplotlib", "jinja2", "typer", "lightgbm", "lightning_fabric", "keras"]
+    heavy += ["optuna"]
     code = f"import isotone, sys; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "[]"

@@ -64,6 +64,9 @@ def train(
     min_rows: Annotated[int, typer.Option(help="A name in fewer training rows is no feature.")] = 5,
     seeds: Annotated[int, typer.Option(help="Trainings; the figures show their spread.", min=1)] = 1,
     boosters: Annotated[bool, typer.Option(help="Put LightGBM beside it, monotone and not.")] = False,
+    tune: Annotated[
+        float | None, typer.Option(help="Minutes for a search of the networks' settings; it can be interrupted.")
+    ] = None,
     replace: Annotated[bool, typer.Option(help="Replace an older model at --out.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -73,8 +76,10 @@ def train(
     from .experiment import Question  # noqa: PLC0415
     from .model_folder import writable  # noqa: PLC0415
     from .threat import Threat  # noqa: PLC0415
+    from .tuning import Tuning  # noqa: PLC0415
 
     place = writable(out, replace=replace)
+    tuning = None if tune is None else Tuning(tune, place.with_name(f".{place.name}.tuning"))
     question = Question(
         label=label,
         positive=positive,
@@ -98,6 +103,7 @@ def train(
             boosters=boosters,
             progress=progress,
             checkpoint=place.with_name(f".{place.name}.training"),
+            tuning=tuning,
         )
     _finish(folder, folder.save(out, replace=replace))
 

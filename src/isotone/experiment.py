@@ -21,10 +21,11 @@ from . import attack
 from .data import Encoder, labels_of, split
 from .errors import BadInput, NoMatch, require
 from .evaluation import BUDGETS, Interval, auc, detection, false_alarms, require_support, roc, threshold_at
-from .families import SAMPLE_ROWS, Family, Material, Scorer, Tuned, tune
+from .families import SAMPLE_ROWS, Family, Material, NetworkFamily, Scorer, Tuned, tune
 from .progress import Bar, Progress
 from .threat import Threat
 from .training import Rows
+from .tuning import Tuning
 
 MERGE_ROWS = 500
 
@@ -243,17 +244,31 @@ def one_thread() -> Iterator[None]:
 
 @one_thread()
 def compare(
-    prepared: Prepared, families: Sequence[Family], seeds: Sequence[int], progress: Progress, checkpoint: Any = None
+    prepared: Prepared,
+    families: Sequence[Family],
+    seeds: Sequence[int],
+    progress: Progress,
+    checkpoint: Any = None,
+    *,
+    tuning: Tuning | None = None,
 ) -> list[Compared]:
-    """Tune each family once, fit and attack it for each seed; the first fit of the first family can be resumed."""
+    """Tune each family once, fit and attack it for each seed; the first fit of the first family can be resumed.
+
+    With `tuning` the networks' settings are searched, each network in an equal share of the time.
+    """
     found: list[Compared] = []
+    networks = sum(isinstance(family, NetworkFamily) for family in families)
+    rate = prepared.question.max_false_alarm_rate
     for family in families:
-        bar = progress.bar(f"tune {family.name}", len(family.settings))
+        if tuning is not None and isinstance(family, NetworkFamily):
+            tuned = tuning.of(family, prepared.material, 1 / networks, seed=seeds[0], rate=rate, progress=progress)
+        else:
+            bar = progress.bar(f"tune {family.name}", len(family.settings))
 
-        def watch(done: int, _: int, best: float, bar: Bar = bar) -> None:
-            bar.update(done, f"best detection {best:.1%} on validation rows")
+            def watch(done: int, _: int, best: float, bar: Bar = bar) -> None:
+                bar.update(done, f"best detection {best:.1%} on validation rows")
 
-        tuned = tune(family, prepared.material, seeds[0], watch, rate=prepared.question.max_false_alarm_rate)
+            tuned = tune(family, prepared.material, seeds[0], watch, rate=rate)
         first = checkpoint if not found else None
         judged = [
             fit_and_judge(tuned, prepared, seed, progress, None if at else first) for at, seed in enumerate(seeds)

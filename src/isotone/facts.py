@@ -144,7 +144,7 @@ def _detector(
         "role": "monotone" if ours else "peer" if compared.family.monotone else "unconstrained",
         "chosen": chosen,
         "note": f"detection on validation {compared.validation_detection:.1%}; best of "
-        f"{len(compared.family.settings)} settings: {_setting(compared)}; false alarms are those of the first seed",
+        f"{len(compared.tuned.scores)} settings: {_setting(compared)}; false alarms are those of the first seed",
         "auc": spread([j.auc for j in judged]),
         "clean": spread([j.clean for j in judged]),
         "false_alarms": asdict(judged[0].false_alarms),

@@ -170,7 +170,7 @@ class NetworkFamily:
         network = MonotoneNetwork(
             names=training.examples.names.shape[1],
             knots=[quantile_knots(column) for column in columns.T],
-            hidden=self.hidden,
+            hidden=setting.get("hidden", self.hidden),
             directions=material.directions,
             monotone=self.monotone,
             **{key: value for key, value in setting.items() if key in ("pool", "dropout", "name_dropout")},

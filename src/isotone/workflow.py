@@ -23,6 +23,7 @@ from .progress import Progress
 from .proving import certificate_of
 from .threat import Threat
 from .training import Recipe, Rows
+from .tuning import Tuning
 
 DEMO_SEEDS = (0, 1, 2)
 DEMO_TITLE = "Debian programs: can it open a network connection?"
@@ -46,6 +47,7 @@ def train_folder(
     notes: Sequence[str] = (),
     progress: Progress | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    tuning: Tuning | None = None,
 ) -> ModelFolder:
     """Tune, train, attack and certify a monotone network and its unconstrained twin; the first seed's go to the folder.
 
@@ -58,11 +60,13 @@ def train_folder(
         recipe, members, settings: of the networks; one member and one setting are the quickest.
         progress: where to show it.
         checkpoint: a file from which an interrupted final training goes on.
+        tuning: a time for a search of the networks' settings, instead of trying `settings` only.
 
     Raises:
         BadInput, NoMatch: see `prepare`.
 
-    Cost: four settings and the seeds, for each of two or four families; a minute or two for some thousand rows.
+    Cost: four settings and the seeds, for each of two or four families; a minute or two for some thousand rows. With
+        `tuning`, its time instead of the four settings.
     """
     progress = progress or Progress(shown=False)
     prepared = prepare(table, question)
@@ -72,7 +76,7 @@ def train_folder(
     ]
     if boosters:
         families += [BoosterFamily(monotone) for monotone in (True, False)]
-    compared = compare(prepared, families, seeds, progress, checkpoint)
+    compared = compare(prepared, families, seeds, progress, checkpoint, tuning=tuning)
     ours, twin = (c.judged[0] for c in compared[:2])
     assert isinstance(ours.scorer, NetworkScorer)
     assert isinstance(twin.scorer, NetworkScorer)

@@ -12,16 +12,27 @@ from torch import Tensor, nn
 
 from isotone.nn import (
     Bag,
+    Bounded,
+    CumulativeLink,
+    LearnedRamps,
+    MinMax,
+    MonotoneBatchNorm,
     MonotoneEnsemble,
     MonotoneLinear,
     MonotoneMLP,
     MonotoneNetwork,
+    MonotoneResidual,
     NameMax,
     NameSum,
+    PerOutput,
+    Quantiles,
     Ramps,
     Saturating,
+    SwitchLinear,
+    head,
     initialize_,
     quantile_knots,
+    refuse_unsafe,
 )
 
 NAMES = 7
@@ -68,6 +79,26 @@ CASES = {
     "MonotoneMLP, mixed":       Case(lambda: MonotoneMLP(3, (8, 8, 8), MIXED, 2),             [("numbers", MIXED)],                               "three, and two outputs"),
     "MonotoneMLP, linear":      Case(lambda: MonotoneMLP(3, (), MIXED, 2),                    [("numbers", MIXED)],                               "no hidden layer"),
     "Ramps":                    Case(lambda: Ramps(KNOTS),                                    [("numbers", (1, 1))],                              "no weights at all"),
+    "LearnedRamps":             Case(lambda: LearnedRamps(KNOTS),                             [("numbers", (1, 1))],                              "knots that move"),
+    "SwitchLinear, up":         Case(lambda: SwitchLinear(4, 3),                              [("numbers", (1,) * 4)],                            "no constraint at all"),
+    "SwitchLinear, mixed":      Case(lambda: SwitchLinear(3, 3, MIXED),                       [("numbers", MIXED)],                               "one of each"),
+    "SwitchLinear, elu":        Case(lambda: SwitchLinear(3, 3, MIXED, activation=nn.ELU()),  [("numbers", MIXED)],                               "another activation"),
+    "SwitchLinear, stack":      Case(lambda: SwitchLinear.stack((3, 8, 8, 2), MIXED),         [("numbers", MIXED)],                               "three of them"),
+    "MinMax, up":               Case(lambda: MinMax(4, groups=3, size=4),                     [("numbers", (1,) * 4)],                            "smallest of largest"),
+    "MinMax, mixed":            Case(lambda: MinMax(3, 2, directions=MIXED, outer="max"),     [("numbers", MIXED)],                               "largest of smallest"),
+    "MinMax, smooth":           Case(lambda: MinMax(3, 2, directions=MIXED, smooth=4.0),      [("numbers", MIXED)],                               "logarithms of sums"),
+    "MonotoneResidual":         Case(lambda: MonotoneResidual(MonotoneLinear(3, 3), 0.5),     [("numbers", (1,) * 3)],                            "a sum of two that rise"),
+    "MonotoneResidual, deep":   Case(lambda: MonotoneMLP(3, (8,) * 6, MIXED, residual=True),  [("numbers", MIXED)],                               "six layers"),
+    "MonotoneBatchNorm":        Case(lambda: MonotoneBatchNorm(3),                            [("numbers", (1,) * 3)],                            "with fixed statistics"),
+    "MonotoneMLP, norm":        Case(lambda: MonotoneMLP(3, (8, 8), MIXED, norm="batch"),     [("numbers", MIXED)],                               "between its layers"),
+    "MonotoneMLP, all":         Case(lambda: MonotoneMLP(3, (8, 8, 8), MIXED, norm="batch", residual=True), [("numbers", MIXED)],                 "both"),
+    "CumulativeLink":           Case(lambda: CumulativeLink(4),                               [("numbers", (1,))],                                "thresholds in order"),
+    "Quantiles":                Case(lambda: Quantiles((0.1, 0.5, 0.9)),                      [("numbers", (1,) * 3)],                            "a sort"),
+    "Quantiles, behind a network": Case(lambda: nn.Sequential(MonotoneMLP(3, (8,), MIXED, 3), Quantiles((0.1, 0.5, 0.9))), [("numbers", MIXED)], "every direction is kept"),
+    "Bounded":                  Case(lambda: Bounded(-1.0, 2.0),                              [("numbers", (1,) * 3)],                            "both sides"),
+    "Bounded below":            Case(lambda: Bounded(low=-1.0),                               [("numbers", (1,) * 3)],                            "one side"),
+    "Bounded above":            Case(lambda: Bounded(high=2.0),                               [("numbers", (1,) * 3)],                            "the other"),
+    "PerOutput":                Case(lambda: PerOutput(3, (8,), [MIXED, (1, -1, 1)]),         [("numbers", MIXED)],                               "what two rows have in common"),
     "NameSum, up":              Case(lambda: OverVocabulary(NameSum(NAMES, 3)),               [("names", UP)],                                    "rows at least 0"),
     "NameSum, mixed":           Case(lambda: OverVocabulary(NameSum(NAMES, 3, MIXED_NAMES)),  [("names", MIXED_NAMES)],                           "a sign for each name"),
     "NameMax, up":              Case(lambda: OverVocabulary(NameMax(NAMES, 3)),               [("names", UP)],                                    "the largest row"),
@@ -96,7 +127,15 @@ TWINS = {
 }
 
 # What is public and no model of the table, with the reason; and what the table wraps.
-NO_MODELS = {Bag: "the form in which names come", quantile_knots: "makes knots", initialize_: "sets weights"}
+NO_MODELS = {
+    Bag: "the form in which names come",
+    quantile_knots: "makes knots",
+    initialize_: "sets weights",
+    refuse_unsafe: "says what may not be there",
+    head: "makes one of the heads",
+}
+# Free parameters, of which no value breaks the direction.
+BY_CONSTRUCTION = ("SwitchLinear", "CumulativeLink", "LearnedRamps")
 
 
 class OnNumbers(nn.Module):

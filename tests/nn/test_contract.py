@@ -18,7 +18,7 @@ from isotone.certify import certify
 from isotone.nn import MonotoneEnsemble, MonotoneNetwork
 from isotone.verdict import Verdict
 
-from .cases import CASES, NO_MODELS, TWINS, as_function, drop, pairs, shake
+from .cases import BY_CONSTRUCTION, CASES, NO_MODELS, TWINS, as_function, drop, pairs, shake
 
 # One ulp of elu (one pair of neighbours among 2e8 floats between -20 and 0 falls by it; torch 2.13.0 CPU).
 ROUNDING = 1e-6
@@ -54,16 +54,18 @@ def test_the_contract_sees_when_the_constraints_are_let_go(name):
     case = CASES[name]
     net = case.make()
     if not isotone.constraints_of(net):
-        assert not list(net.parameters()), "weights that nothing holds"
+        assert name.startswith(BY_CONSTRUCTION) or not list(net.parameters()), "weights that nothing holds"
         return
     # A maximum with 0 takes nothing away, whatever the signs of its rows.
     even_so = name in {"NameMax, up", "NameMax, some left out", "network, linear"}
     isotone.remove_constraint(net)
     model = as_function(net, case.inputs).eval()
     drops = []
-    for _ in range(4):
+    for _ in range(4 if even_so else 20):
         shake(net, steps=15)
         drops.append(drop(model, case.inputs))
+        if drops[-1] > 0.01:
+            break
     assert max(drops) <= ROUNDING if even_so else max(drops) > 0.01
 
 

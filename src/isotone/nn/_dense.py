@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,10 @@ from torch import Tensor, nn
 from ..constraints import constrain, constraints_of
 from ..constraints._elementwise import by_direction
 from ..directions import Directions, as_directions
+from ..errors import BadInput
 from ._initialize import initialize_
+from ._residual import MonotoneResidual
+from ._safe import MonotoneBatchNorm
 
 
 class MonotoneLinear(nn.Linear):
@@ -73,8 +77,14 @@ class MonotoneMLP(nn.Module):
         hidden: width of each hidden layer.
         directions: one for all inputs, or one per input.
         out_features: logits. For several labels each is monotone by itself; do not put a softmax over them.
+        residual: each hidden layer after the first adds to the one before it (`MonotoneResidual`), so that sixteen
+            layers and more train; all must have one width.
+        norm: "batch" for a `MonotoneBatchNorm` before each activation, or None.
 
     Shapes: (rows, in_features) -> (rows, out_features).
+
+    Raises:
+        BadInput: hidden layers of several widths with `residual`, or a norm that does not rise.
 
     >>> net = isotone.nn.MonotoneMLP(in_features=4, hidden=(8, 8), directions=(+1, +1, -1, 0))
     >>> net(torch.zeros(5, 4)).shape
@@ -82,20 +92,40 @@ class MonotoneMLP(nn.Module):
     """
 
     def __init__(
-        self, in_features: int, hidden: Sequence[int] = (64, 64), directions: Directions = +1, out_features: int = 1
+        self,
+        in_features: int,
+        hidden: Sequence[int] = (64, 64),
+        directions: Directions = +1,
+        out_features: int = 1,
+        *,
+        residual: bool = False,
+        norm: Literal["batch"] | None = None,
     ) -> None:
         super().__init__()
+        if norm not in {None, "batch"}:
+            raise BadInput(
+                "MonotoneMLP",
+                f"norm={norm!r} came",
+                "'batch' or None is right",
+                "Norms of a row, such as a layer norm, lower some of its numbers when others rise.",
+            )
+        if residual and len(set(hidden)) > 1:
+            raise BadInput("MonotoneMLP", f"hidden={tuple(hidden)} came", "one width is right where layers are added")
         first = MonotoneLinear(in_features, hidden[0] if hidden else out_features, directions)
-        self.layers = nn.Sequential(first, *trunk((*hidden, out_features)) if hidden else ())
-        if constraints_of(self):  # with signs that agree an ordinary start loses the signal within a few layers
-            initialize_(self)
+        after = residual_trunk if residual else trunk
+        self.layers = nn.Sequential(first, *after((*hidden, out_features), norm=norm) if hidden else ())
+        # With signs that agree an ordinary start loses the signal within a few layers.
+        if constraints_of(self.layers):
+            initialize_(self, torch.randn(256, in_features) if residual else None, spread=float(residual))
 
     def forward(self, x: Tensor) -> Tensor:
         """The logits."""
         return self.layers(x)  # type: ignore[no-any-return]
 
 
-def trunk(widths: Sequence[int], *, monotone: bool = True, dropout: float = 0.0) -> list[nn.Module]:
+def trunk(
+    widths: Sequence[int], *, monotone: bool = True, dropout: float = 0.0, norm: Literal["batch"] | None = None
+) -> list[nn.Module]:
     """Activation and layer in turn, from width to width; `monotone=False` gives the same shape unconstrained.
 
     >>> [type(layer).__name__ for layer in trunk((4, 4, 1))]
@@ -103,11 +133,27 @@ def trunk(widths: Sequence[int], *, monotone: bool = True, dropout: float = 0.0)
     """
     layers: list[nn.Module] = []
     for depth, (before, after) in enumerate(itertools.pairwise(widths)):
+        if norm is not None:
+            layers.append(MonotoneBatchNorm(before) if monotone else nn.BatchNorm1d(before))
         layers.append(Saturating(above=depth % 2 == 0))
         if dropout:
             layers.append(nn.Dropout(dropout))
         layers.append(MonotoneLinear(before, after, directions=+1 if monotone else 0))
     return layers
+
+
+def residual_trunk(
+    widths: Sequence[int], *, monotone: bool = True, dropout: float = 0.0, norm: Literal["batch"] | None = None
+) -> list[nn.Module]:
+    """As `trunk`, of one width up to the last layer: what each layer but the last gives is added to what it was given.
+
+    >>> [type(layer).__name__ for layer in residual_trunk((4, 4, 1))]
+    ['MonotoneResidual', 'Saturating', 'MonotoneLinear']
+    """
+    layers = trunk(widths, monotone=monotone, dropout=dropout, norm=norm)
+    blocks, size = len(widths) - 2, len(layers) // (len(widths) - 1)
+    branches = [nn.Sequential(*layers[i * size : (i + 1) * size]) for i in range(blocks)]
+    return [*(MonotoneResidual(branch, gain=1 / blocks) for branch in branches), *layers[blocks * size :]]
 
 
 def start(weight: Tensor, directions: Tensor, fan_in: int) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..constraints import Constraint, constraints_of
 from ..errors import BadInput, NoMatch
 from ._drawing import fill_, signs_of
-from ._reading import LAYERS, activation, follow, order
+from ._reading import BATCH_NORMS, LAYERS, activation, follow, order
 from ._signals import CORRELATION, Moments, Plan, Signal, correlated, data, plan
 
 _FORWARD_OR_BEFORE = "Give some rows of data as inputs=, or say what stands before it, as before={%r: 'relu'}."
@@ -128,7 +128,8 @@ def _targets(model: nn.Module) -> list[_Target]:
             if parameter.requires_grad and id(parameter) not in seen:  # a tied weight is set once
                 found.append(_Target(path, layer, constraint))
             seen.add(id(parameter))
-        elif not (isinstance(layer, LAYERS) and leaf == "bias"):
+        # A batch norm starts with a scale of 1, which is what this function aims at.
+        elif not (isinstance(layer, LAYERS) and leaf == "bias") and not isinstance(layer, BATCH_NORMS):
             others.append(f"{name} ({type(layer).__name__})")
     if others:
         _warn(

@@ -59,9 +59,14 @@ class Ramps(nn.Module):
 
     stretch_owner: Tensor
 
+    def stretches(self) -> tuple[Tensor, Tensor]:
+        """Where each stretch begins, and how wide it is (above 0)."""
+        return self.left, self.width
+
     def forward(self, x: Tensor) -> Tensor:
         """The components."""
-        inner = ((x[:, self.stretch_owner] - self.left) / self.width).clamp(0, 1)
+        left, width = self.stretches()
+        inner = ((x[:, self.stretch_owner] - left) / width).clamp(0, 1)
         # A tail that overflowed would make NaN of a weight of 0: the clamp keeps it finite, and as monotone.
         below = 0.0 - torch.log1p((torch.relu(self.first - x) / self.scale).clamp(max=_LARGEST))
         above = torch.log1p((torch.relu(x - self.last) / self.scale).clamp(max=_LARGEST))

@@ -21,7 +21,7 @@ from ._signals import Function, Signal, data, through
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 _SAME = (nn.Identity, nn.Flatten, nn.Unflatten, nn.modules.dropout._DropoutNd, nn.AlphaDropout)
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _MOVES = {
     *("flatten", "view", "reshape", "permute", "transpose", "contiguous", "squeeze", "unsqueeze", "movedim", "T", "mT"),
     *("to", "float", "double", "half", "bfloat16", "clone", "detach", "getitem", "dropout", "swapaxes"),
@@ -87,7 +87,7 @@ def _step(node: fx.Node, module: nn.Module | None, came: list[Signal | str]) -> 
         return lost or str(first)
     if len(came) > 1:
         return f"{name} brings {len(came)} signals together"
-    if isinstance(module, _BATCH_NORMS):
+    if isinstance(module, BATCH_NORMS):
         return first.standardised()
     f = _alone(node, module)
     return first.then(f) if works_by_entry(f) else f"{name} does not work entry by entry"

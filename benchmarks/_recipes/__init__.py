@@ -1,0 +1,1 @@
+"""What benchmarks/recipes.py is made of: data sets, networks, the search, the page."""

@@ -1,0 +1,244 @@
+"""docs/tabular.md and its plot, from the records alone."""
+
+# ruff: noqa: PLC0415, E501 - tables and sentences are as long as they are
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import published, records, statistics
+from .parts import Model
+from .protocol import FULL, LEADING, MODELS, QUICK
+from .statistics import Difference, Records
+from .tables import SETS
+
+INTRODUCTION = """# isotone on tables, measured cleanly
+
+Written by `python benchmarks/tabular.py --report` from the lines in `benchmarks/results/`; do not edit.
+
+**Protocol.** 3 x 5 outer splits, stratified for classes; rows with the same feature vector are always on the same side.
+BlogFeedback has its published test part, GMSC one split, a set that is made is drawn anew. A fifth of the rows to learn
+from is validation. Every model tries the same number of settings ({trials}; {quick} in the quick form), its default
+first, at most {seconds:.0f} seconds of a core each ({quick_seconds:.0f}), is chosen by the leading figure on validation, is fitted
+again on training and validation rows together with the rounds that early stopping found, and is judged once. The leading
+figure is log loss for classes (accuracy moves in steps of whole rows; AUC does not see what the chances say) and root
+mean squared error for numbers, in standard deviations of the target. COMPAS, Heart, AutoMPG and ESL were looked at while the library was written;
+the other sets are opened once per release, which `benchmarks/results/tabular_opened.json` logs.
+"""
+
+
+NOTES = {
+    "staircase": ["No monotone model can be below an RMSE of about 0.299 (R2 0.9104): the truth waves."],
+    "screening": ["The truth itself has a log loss of 0.154 on average over draws, and obeys its directions."],
+}
+
+
+def values(found: Records, name: str, figure: str) -> dict[str, dict[int, float]]:
+    """Model to split to figure."""
+    by_model: dict[str, dict[int, float]] = defaultdict(dict)
+    for (set_name, number, model), row in found.items():
+        if set_name == name and model in MODELS:
+            by_model[model][number] = row["figures"][figure]
+    return dict(by_model)
+
+
+def complete(found: Records, name: str) -> dict[str, dict[int, float]]:
+    """Only models that were measured on every split that any was: the others would be compared unevenly."""
+    by_model = values(found, name, LEADING[SETS[name].task])
+    most = max((len(each) for each in by_model.values()), default=0)
+    return {model: each for model, each in by_model.items() if len(each) == most}
+
+
+def means(found: Records, name: str) -> dict[str, float]:
+    return {model: float(np.mean(list(each.values()))) for model, each in complete(found, name).items()}
+
+
+def ordered(found: Records) -> list[str]:
+    return [name for name in SETS if any(key[0] == name for key in found)]
+
+
+def peers(model: Model) -> bool:
+    return model.monotone and not model.ours
+
+
+def against(found: Records, name: str, model: str, other: str) -> Difference:
+    """The difference of the leading figure of two models on a set."""
+    each = complete(found, name)
+    common = sorted(set(each[model]) & set(each[other]))
+    rows = [[found[name, number, which] for number in common] for which in (model, other)]
+    if len(common) == 1 and "blocks" in rows[0][0]:
+        figure = np.sqrt if SETS[name].task == "regression" else np.asarray
+        return statistics.over_blocks(*(np.array(row[0]["blocks"]) for row in rows), figure)
+    train, validation, test = np.mean([row["rows"] for row in rows[0]], axis=0)
+    ours, theirs = (np.array([each[which][number] for number in common]) for which in (model, other))
+    # Draws share no rows, so nothing is to be corrected.
+    return statistics.over_splits(ours, theirs, 0.0 if SETS[name].outer == "draws" else test / (train + validation))
+
+
+def best_peer(found: Records, name: str) -> str | None:
+    by_model = {model: mean for model, mean in means(found, name).items() if peers(MODELS[model])}
+    return min(by_model, key=by_model.__getitem__) if by_model else None
+
+
+def row(*cells: object) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def table(head: list[str], body: list[list[object]]) -> str:
+    return "\n".join([row(*head), row(*["---"] * len(head)), *(row(*cells) for cells in body)]) + "\n"
+
+
+def rank_table(found: Records) -> str:
+    names = ordered(found)
+    by_set = {name: means(found, name) for name in names}
+    mean_rank = statistics.mean_ranks(by_set)
+    per_set = {name: statistics.ranks(by_set[name]) for name in names}
+    body = []
+    for model, (mean, count) in sorted(mean_rank.items(), key=lambda item: item[1][0]):
+        kind = "monotone" if MODELS[model].monotone else "free"
+        cells = [f"{per_set[name][model]:g}" if model in per_set[name] else "-" for name in names]
+        body.append([f"**{model}**" if MODELS[model].ours else model, kind, f"{mean:.2f}", f"{count}", *cells])
+    return table(["model", "kind", "mean rank", "sets", *names], body)
+
+
+def figure_tables(found: Records) -> str:
+    """Every figure of every model on every set, with the spread over splits."""
+    out = []
+    for name in ordered(found):
+        by_model, rows = means(found, name), defaultdict(list)
+        for (set_name, _, model), record in found.items():
+            if set_name == name:
+                rows[model].append(record)
+        figures = list(next(iter(rows.values()))[0]["figures"])
+        body = []
+        for model in sorted(by_model, key=by_model.__getitem__):
+            cells: list[object] = [model]
+            for figure in figures:
+                each = np.array([record["figures"][figure] for record in rows[model]])
+                spread = f" ± {each.std(ddof=1):.4f}" if len(each) > 1 else ""
+                cells.append(f"{each.mean():.4f}{spread}")
+            seconds = np.mean([record["fit_s"] for record in rows[model]])
+            seen = [record["falls"] for record in rows[model] if record["falls"] is not None]
+            proofs = sorted({str(record["verdict"]) for record in rows[model] if "verdict" in record})
+            body.append([*cells, f"{seconds:.1f}", sum(seen) if seen else "-", ", ".join(proofs) or "-"])
+        count = max(len(each) for each in rows.values())
+        head = ["model", *figures, "last fit, s", "falls seen", "proof"]
+        title = f"### {name} ({SETS[name].task}, {count} split{'s' * (count > 1)})"
+        out.append("\n\n".join([title, *NOTES.get(name, ()), table(head, body)]))
+    return "\n".join(out)
+
+
+def difference_table(found: Records) -> str:
+    ours = next(name for name, model in MODELS.items() if model.ours)
+    body = []
+    for name in ordered(found):
+        peer = best_peer(found, name)
+        if peer is None or ours not in means(found, name):
+            continue
+        apart = against(found, name, ours, peer)
+        said = "not told apart" if not abs(apart.errors) > 1 else "better" if apart.mean < 0 else "**worse**"
+        error = f"{apart.plain:.4f} ({apart.corrected:.4f})"
+        body.append([name, peer, f"{apart.mean:+.4f}", error, f"{apart.errors:+.2f}", apart.splits, said])
+    if not body:
+        return "No set yet where both isotone and a monotone peer were measured.\n"
+    return table(
+        ["set", "best monotone peer", "ours minus theirs", "standard error (corrected)", "errors", "splits", ""], body
+    )
+
+
+def published_table() -> str:
+    body = [[row.method, row.compas, row.heart, row.autompg, row.blog, row.how, row.source] for row in published.TABLE]
+    return table(
+        ["method", "COMPAS acc.", "Heart acc.", "AutoMPG MSE", "Blog RMSE", "how it was chosen", "source"], body
+    )
+
+
+def summary(path: Path) -> str:
+    """For the screen: ranks and differences."""
+    found = records.measured(path)
+    return f"{rank_table(found)}\n{difference_table(found)}" if found else "nothing measured"
+
+
+def plot(found: Records, path: Path) -> None:
+    """Left: mean ranks with half the critical difference to each side. Right: differences in standard errors."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    names = ordered(found)
+    by_set = {name: means(found, name) for name in names}
+    mean_rank = statistics.mean_ranks(by_set)
+    models = sorted(mean_rank, key=lambda model: -mean_rank[model][0])
+    half = statistics.critical_difference(len(models), len(names)) / 2
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 0.45 * max(len(models), len(names)) + 1.6))
+    for place, model in enumerate(models):
+        ink = "#b2182b" if MODELS[model].ours else "#2166ac" if MODELS[model].monotone else "#999999"
+        left.errorbar(mean_rank[model][0], place, xerr=half, fmt="o", color=ink, capsize=3)
+    left.set_yticks(range(len(models)), models)
+    left.set_xlabel(f"mean rank over {len(names)} sets; bars apart: told apart at 5 % (Nemenyi)")
+    ours = next(name for name, model in MODELS.items() if model.ours)
+    marks = [
+        (name, against(found, name, ours, peer).errors)
+        for name in names
+        if ours in by_set[name] and (peer := best_peer(found, name))
+    ]
+    for place, (_, errors) in enumerate(reversed(marks)):
+        right.plot(np.clip(errors, -12, 12), place, "o", color="#b2182b" if errors > 1 else "#1a9850")
+    right.axvspan(-1, 1, color="#eeeeee", zorder=0)
+    right.set_yticks(range(len(marks)), [name for name, _ in reversed(marks)])
+    right.set_xlabel("isotone - best monotone peer, standard errors; left is better")
+    figure.tight_layout()
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+    pyplot.close(figure)
+
+
+def form_of(out: Path) -> tuple[str, dict[Any, Any]]:
+    full, quick = records.measured(out / "tabular.jsonl"), records.measured(out / "tabular_quick.jsonl")
+    return ("full", full) if full else ("quick", quick)
+
+
+def write(out: Path, docs: Path) -> str:
+    """The page and the plot; says where they are."""
+    form, found = form_of(out)
+    if not found:
+        return f"nothing measured in {out}"
+    introduction = INTRODUCTION.format(
+        trials=FULL.trials, seconds=FULL.seconds, quick=QUICK.trials, quick_seconds=QUICK.seconds
+    )
+    commits = sorted({row["commit"][:12] + "+" * ("changes" in row["commit"]) for row in found.values()})
+    versions = next(reversed(found.values()))["versions"]
+    hours = sum(row["wall_s"] for row in found.values()) / 3600
+    opened = out / "tabular_opened.json"
+    openings = json.loads(opened.read_text()) if opened.exists() else []
+    text = [
+        introduction,
+        f"These are the figures of the **{form} form**, {len(found)} judgements, {hours:.1f} hours of one core; commits "
+        f"{', '.join(commits)} (+: with changes); {', '.join(f'{k} {v}' for k, v in versions.items() if v)}.\n",
+        f"Sets that are not for development were opened {len(openings)} times so far.\n",
+        "![mean ranks, and differences to the best monotone peer](tabular.png)\n",
+        "## Mean rank first\n",
+        "By the mean of the leading figure over the splits of a set; 1 is best. Free models are not monotone and show the\n"
+        "price of being so.\n",
+        rank_table(found),
+        "## isotone against the best monotone peer of each set\n",
+        "The peer is the best on the test parts, after the fact: that favours the peer. Errors are plain standard errors\n"
+        "over splits, which are too small as splits overlap (Nadeau and Bengio's corrected ones in brackets); the rule\n"
+        "*not worse by more than one standard error* is judged by the plain, stricter one.\n",
+        difference_table(found),
+        "## All figures\n",
+        "Mean and standard deviation over splits, the leading figure first. *Falls seen*: steps against a direction on\n"
+        "sweeps of 40 test rows over 21 values of each constrained column, all splits together.\n",
+        figure_tables(found),
+        "## Published figures, chosen on their test sets\n",
+        "As printed, for the same names of data sets but other splits and protocols; most are the best of many looks at the\n"
+        "test part. They say nothing against figures above, and ours nothing against them.\n",
+        published_table(),
+    ]
+    (docs / "tabular.md").write_text("\n".join(text))
+    plot(found, docs / "tabular.png")
+    return f"{docs / 'tabular.md'} and its plot, from {len(found)} judgements"
