@@ -18,7 +18,7 @@ STOREYS = [
     {"nn", "certify", "attack", "data", "encoding"},  # wings without doors between
     {"training", "evaluation", "progress", "suggesting", "effects"},
     {"families", "proving", "explain", "report", "auditing", "pricing"},
-    {"tuning"},
+    {"tuning", "estimators"},
     {"experiment", "boosters"},
     {"facts", "model_folder"},
     {"workflow", "scoring", "certifying"},

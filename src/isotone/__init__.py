@@ -1,5 +1,8 @@
 """Weight constraints, provably monotone networks, and detectors that additions cannot evade, for PyTorch."""
 
+from importlib import import_module as _import_module
+from typing import Any as _Any
+
 from . import nn as nn
 from ._version import __version__ as __version__
 from .auditing import Audit as Audit
@@ -31,6 +34,7 @@ from .constraints import project_ as project_
 from .constraints import remove_constraint as remove_constraint
 from .constraints import suspended as suspended
 from .constraints import violations as violations
+from .errors import require as _require
 from .nn import initialize_ as initialize_
 from .suggesting import Suggestion as Suggestion
 from .suggesting import suggest as suggest
@@ -41,3 +45,27 @@ from .verdict import Witness as Witness
 
 # Last: from here on `isotone.certify` is the function, and its room is reached as `from isotone.certify import ...`.
 from .certify import certify as certify  # isort: skip
+
+# What needs scikit-learn or pandas is imported when it is first asked for.
+_LATER = {
+    "MonotoneClassifier": "estimators",
+    "MonotoneRegressor": "estimators",
+    "Importances": "effects",
+    "Reasons": "effects",
+    "importances": "effects",
+    "reasons": "effects",
+    "Price": "pricing",
+    "SuggestedDirections": "pricing",
+    "price": "pricing",
+    "suggest_directions": "pricing",
+}
+
+
+def __getattr__(name: str) -> _Any:
+    if name in ("encoding", "effects", "pricing", "estimators"):
+        return _import_module(f"{__name__}.{name}")
+    if name in _LATER:
+        if _LATER[name] == "estimators":
+            _require("sklearn", "tables")
+        return getattr(_import_module(f"{__name__}.{_LATER[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,3 +26,4 @@ from ._residual import MonotoneResidual as MonotoneResidual
 from ._safe import MonotoneBatchNorm as MonotoneBatchNorm
 from ._safe import refuse_unsafe as refuse_unsafe
 from ._switch import SwitchLinear as SwitchLinear
+from ._tabular import TabularNetwork as TabularNetwork

@@ -1,0 +1,402 @@
+"""What the estimators share: reading tables, fitting, scoring in blocks of one size, proof, explanation, files."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+from ..certify import Certificate, certify
+from ..directions import as_directions
+from ..effects import effects as effects_of
+from ..effects import reasons as reasons_of
+from ..encoding import ColumnEncoder
+from ..errors import BadInput, CannotWrite, require
+from ..nn import TabularNetwork
+from ._learn import FEW_ROWS, Loss, Plan, Sample, learn, weighted_knots
+
+# Rows are scored in blocks of one shape, so that a score does not depend on its neighbours in the last bits.
+BLOCK = 1024
+FORMAT = 1
+_EARLY_FROM = 10_000
+
+Floats = NDArray[np.float64]
+
+
+class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
+    """Base of `MonotoneRegressor` and `MonotoneClassifier`; see there."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
+        tags.input_tags.categorical = True
+        return tags
+
+    network_: TabularNetwork
+    encoder_: ColumnEncoder
+    history_: list[float]
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def _table(self, X: Any, *, reset: bool) -> Any:
+        """Validated rows: an array of floats, a sparse matrix, or the table itself where it holds categories."""
+        if _is_frame(X) and self._categories_in(X):
+            if not len(X):
+                raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            return X
+        checked = validate_data(
+            self, X, reset=reset, accept_sparse="csr", dtype=np.float64, ensure_all_finite="allow-nan"
+        )
+        if not reset and self.categories_ and _is_frame(X):
+            return X
+        return checked
+
+    def _categories_in(self, X: Any) -> list[int]:
+        """Columns that hold categories."""
+        said = self.categorical_features
+        names = [str(name) for name in X.columns] if _is_frame(X) else None
+        width = X.shape[1]
+        if said is None:
+            return []
+        if isinstance(said, str) and said == "from_dtype":
+            if names is None:
+                return []
+            pandas = require("pandas", "tables")
+            kinds = (pandas.CategoricalDtype, pandas.StringDtype)
+            return [
+                j
+                for j, kind in enumerate(X.dtypes)
+                if isinstance(kind, kinds) or (kind.kind == "O" and X.iloc[:, j].map(type).eq(str).any())
+            ]
+        said = np.asarray(said)
+        if said.dtype == bool:
+            return [int(j) for j in np.flatnonzero(said)]
+        found = [names.index(str(s)) if names and str(s) in names else s for s in said.tolist()]
+        if strange := [s for s in found if not isinstance(s, int) or not 0 <= s < width]:
+            raise BadInput("categorical_features", f"{strange[0]!r} came", f"names or numbers of the {width} columns")
+        return [int(j) for j in found]
+
+    def _directions(self, width: int) -> tuple[int, ...]:
+        names = getattr(self, "feature_names_in_", None)
+        cst = self.monotonic_cst
+        if cst is None:
+            return (0,) * width
+        if isinstance(cst, dict):
+            if names is None:
+                raise BadInput(
+                    "monotonic_cst",
+                    f"{type(self).__name__} was not fitted on data with feature names, and a dict came",
+                    "give one number per feature, or a pandas DataFrame",
+                )
+            return as_directions(cst, width, [str(name) for name in names])
+        given = np.asarray(cst)
+        if given.ndim != 1 or len(given) != width:
+            raise BadInput(
+                "monotonic_cst", f"an array of shape {given.shape} came for {width} features", f"shape ({width},)"
+            )
+        return as_directions(given.tolist(), width)
+
+    # -- fitting ------------------------------------------------------------------------------------------------------
+
+    def _fit(self, X: Any, y: Floats, weight: Floats | None, loss: Loss, stratify: Any = None) -> Self:
+        """Fit network_ to validated rows and targets (rows, outputs)."""
+        outputs = y.shape[1]
+        self._check_settings()
+        rows = X.shape[0]
+        weight = np.ones(rows) if weight is None else np.asarray(weight, dtype=np.float64)
+        used = weight > 0
+        if not used.any():
+            raise BadInput("sample_weight", "no row has a weight above 0", "at least one row must count")
+        X, y, weight = _rows_of(X, used), y[used], weight[used]
+        stratify = None if stratify is None else stratify[used]
+        again = self.warm_start and hasattr(self, "network_") and self.network_.out_features == outputs
+        if not again:
+            self.categories_ = self._categories_in(X) if _is_frame(X) or self.categorical_features is not None else []
+            self.encoder_ = ColumnEncoder(
+                self._directions(X.shape[1]),
+                missing=self.missing,
+                categorical=tuple(self.categories_),
+                orders=self._orders(),
+            ).fit(X, weight)
+        z = self.encoder_.transform(X)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        few = len(z) <= FEW_ROWS
+        dtype = torch.float64 if few else torch.float32
+        device = self._device()
+        early = self.early_stopping if isinstance(self.early_stopping, bool) else len(z) > _EARLY_FROM
+        inside, outside = self._split(len(z), early, seed, stratify)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            if not again:
+                self.network_ = self._network(z, weight, outputs, few)
+            self.network_.to(device=device, dtype=dtype)
+            train = _sample((z, y, weight), inside, (device, dtype))
+            held = _sample((z, y, weight), outside, (device, dtype)) if early else None
+            if not again:
+                at = slice(None) if few else slice(0, 1024)
+                self.network_.centre_(train.z[at], train.weight[at])
+            epochs = self.epochs if self.epochs != "auto" else (300 if few else _epochs(len(train)))
+            plan = Plan(
+                epochs=epochs,
+                batch_size=self.batch_size,
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+                patience=self.n_iter_no_change if early else None,
+                seed=seed,
+            )
+            history, n_iter = self._watched(train, held, loss, plan)
+        self.history_ = [*self.history_, *history] if again else history
+        self.n_iter_ = n_iter
+        self.directions_ = self.encoder_.directions_
+        self._held = None if held is None else (held.z, held.y, held.weight)
+        return self
+
+    def _watched(self, train: Sample, held: Sample | None, loss: Loss, plan: Plan) -> tuple[list[float], int]:
+        if not self.verbose:
+            history = learn(self.network_, train, held, loss, plan, None)
+            return history, len(history)
+        rich = require("rich.progress", "cli")
+        with rich.Progress() as bar:
+            task = bar.add_task(f"{type(self).__name__}", total=plan.epochs)
+
+            def watch(epoch: int, epochs: int, value: float) -> None:
+                bar.update(task, completed=epoch, description=f"{type(self).__name__}, loss {value:.4g}")
+
+            history = learn(self.network_, train, held, loss, plan, watch)
+        return history, len(history)
+
+    def _network(self, z: Floats, weight: Floats, outputs: int, few: bool) -> TabularNetwork:
+        encoder = self.encoder_
+        # A stretch that few rows fall into learns their noise.
+        stretches = int(np.clip(len(z) // 20, 4, 40)) if self.stretches == "auto" else self.stretches
+        columns = [
+            weighted_knots(z[:, j], weight, stretches) if number else None
+            for j, number in enumerate(encoder.is_number_)
+        ]
+        members = self.members if self.members != "auto" else (4 if few else 1)
+        return TabularNetwork(
+            columns,
+            encoder.directions_,
+            hidden=tuple(self.hidden),
+            embedding=tuple(self.embedding),
+            out_features=outputs,
+            members=members,
+            dropout=self.dropout,
+        )
+
+    def _orders(self) -> dict[int, Any] | None:
+        """Orders of categories by column number."""
+        if not self.category_orders:
+            return None
+        names = [str(n) for n in getattr(self, "feature_names_in_", [])]
+        found = {}
+        for key, order in self.category_orders.items():
+            if not isinstance(key, int) and str(key) not in names:
+                raise BadInput("category_orders", f"{key!r} came", f"names of columns: {', '.join(names[:8])}")
+            found[key if isinstance(key, int) else names.index(str(key))] = order
+        return found
+
+    def _split(self, rows: int, early: bool, seed: int, stratify: Any) -> tuple[Any, Any]:
+        if not early:
+            return np.arange(rows), np.arange(0)
+        split = require("sklearn.model_selection", "tables").train_test_split
+        at = np.arange(rows)
+        try:
+            inside, outside = split(at, test_size=self.validation_fraction, random_state=seed, stratify=stratify)
+        except ValueError:
+            inside, outside = split(at, test_size=self.validation_fraction, random_state=seed)
+        return np.sort(inside), np.sort(outside)
+
+    def _device(self) -> torch.device:
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+    def _check_settings(self) -> None:
+        positive = {"learning_rate": self.learning_rate, "batch_size": self.batch_size}
+        for name, value in positive.items():
+            if not value > 0:
+                raise BadInput(name, f"{value!r} came", "a number above 0 is right")
+        for name in ("epochs", "members", "stretches"):
+            value = getattr(self, name)
+            if value != "auto" and not (isinstance(value, int | np.integer) and value > 0):
+                raise BadInput(name, f"{value!r} came", "'auto' or a whole number above 0 is right")
+        if self.weight_decay < 0 or not 0 <= self.dropout < 1:
+            raise BadInput("weight_decay, dropout", f"{self.weight_decay}, {self.dropout} came", "at least 0; below 1")
+        if self.missing not in ("lowest", "highest", "outside") and not isinstance(self.missing, dict):
+            raise BadInput("missing", f"{self.missing!r} came", "'lowest', 'highest' or 'outside' is right")
+        if not (self.early_stopping == "auto" or isinstance(self.early_stopping, bool)):
+            raise BadInput("early_stopping", f"{self.early_stopping!r} came", "'auto', True or False is right")
+
+    # -- scoring ------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def _scores(self, X: Any) -> Floats:
+        """Raw outputs of the network, shape (rows, outputs)."""
+        check_is_fitted(self, "network_")
+        z = self.encoder_.transform(self._table(X, reset=False))
+        parameter = next(self.network_.parameters())
+        found = np.empty((len(z), self.network_.out_features))
+        for start in range(0, len(z), BLOCK):
+            part = z[start : start + BLOCK]
+            if len(part) < BLOCK:
+                part = np.concatenate([part, np.repeat(part[-1:], BLOCK - len(part), axis=0)])
+            block = torch.from_numpy(part).to(device=parameter.device, dtype=parameter.dtype)
+            found[start : start + BLOCK] = self.network_(block)[: len(z) - start].double().cpu().numpy()
+        return found
+
+    # -- proof and explanation ----------------------------------------------------------------------------------------
+
+    def certify(self, **settings: Any) -> Certificate:
+        """A proof that the fitted network moves along its directions, for all encoded rows; see `isotone.certify`.
+
+        The encoder keeps the stated order of the table by itself (`isotone.encoding`), the claim is about its numbers.
+
+        >>> X = np.random.default_rng(0).random((60, 2))
+        >>> isotone.MonotoneRegressor(monotonic_cst=[1, -1], epochs=5).fit(X, X[:, 0] - X[:, 1]).certify().verdict.name
+        'PROVED'
+        """
+        check_is_fitted(self, "network_")
+        parameter = next(self.network_.parameters())
+        rows = torch.zeros(2, len(self.encoder_.directions_)).to(parameter)
+        return certify(self.network_, (rows,), torch.tensor(self.encoder_.directions_).to(parameter.device), **settings)
+
+    def effects(self, X: Any, features: Any = None, **settings: Any) -> Any:
+        """One-dimensional effects with a plot; see `isotone.effects.effects`."""
+        return effects_of(self, X, features, directions=self._directions(self.n_features_in_), **settings)
+
+    def reasons(self, X: Any, baseline: Any, **settings: Any) -> Any:
+        """Reason codes of rows against a stated baseline row; see `isotone.effects.reasons`."""
+        settings.setdefault("missing", self.missing)
+        return reasons_of(self, X, baseline, self._directions(self.n_features_in_), **settings)
+
+    # -- files --------------------------------------------------------------------------------------------------------
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the fitted estimator to a folder: weights in safetensors, the rest in JSON; no pickle.
+
+        Raises:
+            CannotWrite: the folder is there already, or cannot be made.
+        """
+        check_is_fitted(self, "network_")
+        folder = Path(folder)
+        if folder.exists():
+            raise CannotWrite(folder, "it is there already; delete it or name another")
+        facts = {
+            "format": FORMAT,
+            "estimator": type(self).__name__,
+            "settings": _plain(self.get_params(deep=False)),
+            "encoder": self.encoder_.to_dict(),
+            "network": self.network_.arguments,
+            "features": self.n_features_in_,
+            "names": [str(n) for n in getattr(self, "feature_names_in_", [])],
+            "categories": list(self.categories_),
+            "history": self.history_,
+            "n_iter": self.n_iter_,
+            "fitted": self._facts(),
+        }
+        text = json.dumps(facts, indent=1)
+        partial = folder.with_name(folder.name + ".partial")
+        try:
+            partial.mkdir(parents=True)
+            state = {k: v.detach().cpu().contiguous() for k, v in self.network_.state_dict().items()}
+            require("safetensors.torch", "train").save_file(state, partial / "weights.safetensors")
+            (partial / "estimator.json").write_text(text)
+            partial.rename(folder)
+        except OSError as fault:
+            raise CannotWrite(folder, fault.strerror or fault) from None
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote; the weights are checked against their constraints."""
+        folder = Path(folder)
+        try:
+            facts = json.loads((folder / "estimator.json").read_text())
+            state = require("safetensors.torch", "train").load_file(folder / "weights.safetensors")
+        except (OSError, ValueError) as fault:
+            raise BadInput(f"load {folder}", f"it cannot be read ({fault})", "a folder that save() wrote") from None
+        if facts.get("format") != FORMAT or facts.get("estimator") != cls.__name__:
+            came = f"format {facts.get('format')} of {facts.get('estimator')}"
+            raise BadInput(f"load {folder}", f"{came} came", f"format {FORMAT} of {cls.__name__} is right")
+        self = cls(**facts["settings"])
+        self.n_features_in_ = facts["features"]
+        if facts["names"]:
+            self.feature_names_in_ = np.array(facts["names"], dtype=object)
+        self.encoder_ = ColumnEncoder.from_dict(facts["encoder"])
+        self.directions_ = self.encoder_.directions_
+        self.categories_, self.history_, self.n_iter_ = facts["categories"], facts["history"], facts["n_iter"]
+        dtype = next(v.dtype for v in state.values() if v.is_floating_point())
+        self.network_ = TabularNetwork(**facts["network"]).to(dtype)
+        self.network_.load_state_dict(state)
+        self.network_.eval()
+        self._restore(facts["fitted"])
+        return self
+
+    def _facts(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _restore(self, facts: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+    def __getstate__(self) -> Any:
+        state = super().__getstate__()
+        state.pop("_held", None)
+        return state
+
+
+def _is_frame(X: Any) -> bool:
+    return hasattr(X, "iloc") and hasattr(X, "dtypes") and hasattr(X, "columns")
+
+
+def _rows_of(X: Any, used: NDArray[np.bool_]) -> Any:
+    if used.all():
+        return X
+    return (
+        X[used]
+        if not _is_frame(X)
+        else X.loc[used]
+        if len(X) == len(used) and X.index.is_unique
+        else X.iloc[np.flatnonzero(used)]
+    )
+
+
+def _sample(arrays: Sequence[Floats], at: Any, like: tuple[torch.device, torch.dtype]) -> Sample:
+    device, dtype = like
+
+    def of(values: Floats) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values[at])).to(device=device, dtype=dtype)
+
+    z, y, weight = arrays
+    return Sample(of(z), of(y), of(weight))
+
+
+def _epochs(rows: int) -> int:
+    """About 900 steps of 256 rows, at least 12 epochs and at most 100."""
+    return int(np.clip(round(900 * 256 / rows), 12, 100))
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings that JSON can hold."""
+    found: dict[str, Any] = {}
+    for name, given in settings.items():
+        value = given
+        if isinstance(given, np.random.RandomState | np.random.Generator):
+            warnings.warn(f"save: {name} is a generator, which is not written; None stands in its place.", stacklevel=3)
+            value = None
+        elif isinstance(given, np.ndarray | np.generic):
+            value = given.tolist()
+        found[name] = list(value) if isinstance(value, tuple) else value
+    return found

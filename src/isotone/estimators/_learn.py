@@ -1,0 +1,158 @@
+"""Fitting a monotone network to encoded rows in memory.
+
+- few rows: all of them in every step, in float64, for a fixed number of steps: rows that come twice count as one row of
+  weight 2, the order of the rows does not matter, and rows of weight 0 are not there;
+- many rows: mini-batches in float32, and where asked the epoch that does best on rows held out.
+
+It knows no constraint: whatever is declared on the network holds after every step.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import BadInput
+
+# (members, rows, outputs), (rows, outputs) -> (members, rows)
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+FEW_ROWS = 1000
+_CENTRING_ROWS = 1024
+_BETAS = (0.9, 0.95)
+_LARGEST_NORM = 1.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to learn.
+
+    Args:
+        epochs: passes over the rows; with few rows the number of steps.
+        batch_size: rows per step, with many rows.
+        learning_rate: the peak of a one-cycle schedule (Smith and Topin 2018).
+        weight_decay: of AdamW, on weights; it pulls towards 0, which lies inside every sign constraint.
+        patience: epochs without a better held-out loss before it stops; None: no rows are held out.
+        seed: of the order of rows and of dropout.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    patience: int | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Encoded rows (rows, columns), targets (rows, outputs), weights (rows,), on one device and in one dtype."""
+
+    z: Tensor
+    y: Tensor
+    weight: Tensor
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+
+Watch = Callable[[int, int, float], object]
+
+
+def learn(  # noqa: PLR0917 - a network, two sides, and how
+    network: nn.Module, rows: Sample, held: Sample | None, loss: Loss, plan: Plan, watch: Watch | None
+) -> list[float]:
+    """Fit in place; returns a loss per epoch: of the held-out rows where there are some, else of the training rows."""
+    generator = torch.Generator().manual_seed(plan.seed)
+    few = len(rows) <= FEW_ROWS
+    size = len(rows) if few else min(plan.batch_size, len(rows))
+    steps = max(1, len(rows) // size)
+    optimizer = torch.optim.AdamW(_groups(network, plan.weight_decay), lr=plan.learning_rate, betas=_BETAS)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, plan.learning_rate, total_steps=max(10, plan.epochs * steps), pct_start=0.2
+    )
+    mean_weight = rows.weight.mean()
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    members = getattr(network, "members", 1)
+    history: list[float] = []
+    best, best_at, best_state = float("inf"), -1, None
+    network.train()
+    for epoch in range(plan.epochs):
+        order = None if few else torch.randperm(len(rows), generator=generator).to(rows.z.device)
+        total = torch.zeros((), dtype=torch.float64)
+        for k in range(steps):
+            at = slice(None) if order is None else order[k * size : (k + 1) * size]
+            each = loss(network.each(rows.z[at]), rows.y[at])  # type: ignore[operator]
+            # Members do not see each other: the sum over them gives each the gradient it would have alone.
+            value = (each * (rows.weight[at] / mean_weight)).mean(1).sum()
+            optimizer.zero_grad()
+            value.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(parameters, _LARGEST_NORM * members**0.5)
+            optimizer.step()
+            schedule.step()
+            total += value.detach().double().cpu() / members
+        found = float(total / steps)
+        if held is not None:
+            found = judged(network, held, loss)
+        if not np.isfinite(found):
+            raise BadInput("fit", f"the loss is {found} after {epoch + 1} epochs", "a lower learning_rate is right")
+        history.append(found)
+        if watch is not None:
+            watch(epoch + 1, plan.epochs, found)
+        if held is not None and plan.patience is not None:
+            if found < best:
+                best, best_at, best_state = found, epoch, copy.deepcopy(network.state_dict())
+            elif epoch - best_at >= plan.patience:
+                break
+    if best_state is not None:
+        network.load_state_dict(best_state)
+    network.eval()
+    return history
+
+
+@torch.no_grad()
+def judged(network: nn.Module, held: Sample, loss: Loss) -> float:
+    """The weighted loss of the mean of the members."""
+    network.eval()
+    mean = network(held.z)[None]
+    value = (loss(mean, held.y)[0] * held.weight).sum() / held.weight.sum()
+    network.train()
+    return float(value)
+
+
+def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weights decay, biases do not."""
+    named = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
+    return [
+        {"params": [p for n, p in named if not n.endswith("bias")], "weight_decay": weight_decay},
+        {"params": [p for n, p in named if n.endswith("bias")], "weight_decay": 0.0},
+    ]
+
+
+def weighted_knots(column: np.ndarray[Any, Any], weight: np.ndarray[Any, Any], stretches: int) -> list[float]:
+    """Knots at the weighted quantiles of a column, each once: a row of weight 2 is two rows, one of weight 0 is none.
+
+    >>> weighted_knots(np.array([1.0, 2.0, 5.0]), np.array([1.0, 2.0, 1.0]), 4)
+    [1.0, 2.0, 5.0]
+    """
+    order = np.argsort(column, kind="stable")
+    # Equal numbers are one step of the distribution, whatever the order of their rows.
+    values, first = np.unique(column[order], return_index=True)
+    share = np.add.reduceat(weight[order], first)
+    keep = share > 0
+    values, upto = values[keep], np.cumsum(share[keep])
+    upto = upto / upto[-1]
+    levels = np.linspace(0, 1, stretches + 1)
+    # Rounded up by less than any weight, so that a level that falls on a step does so however it was added up.
+    at = np.searchsorted(upto, levels - 1e-9).clip(0, len(values) - 1)
+    knots = np.unique(np.concatenate([values[:1], values[at], values[-1:]]).astype(np.float32).astype(np.float64))
+    if len(knots) == 1:
+        half = max(0.5, abs(float(knots[0])) * 1e-6)
+        return [float(knots[0]) - half, float(knots[0]) + half]
+    return [float(k) for k in knots]

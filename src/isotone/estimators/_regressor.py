@@ -1,0 +1,160 @@
+"""Regression along directions: means, medians, and quantiles that do not cross."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, column_or_1d
+
+from ..errors import BadInput
+from ._base import Floats, MonotoneEstimator
+from ._losses import absolute_error, pinball, squared_error
+
+
+class MonotoneRegressor(RegressorMixin, MonotoneEstimator):  # type: ignore[misc]
+    """A monotone network that predicts a number.
+
+    Args:
+        monotonic_cst: None, an array of -1, 0, +1 per feature, or a dict from feature names and globs to them; features
+            that are not named are free. As in scikit-learn's HistGradientBoosting, and globs.
+        hidden: width of each monotone hidden layer.
+        embedding: widths of the layers that free features pass first.
+        stretches: ramps per number, at its weighted quantiles; "auto": a twentieth of the rows, from 4 to 40.
+        members: networks trained side by side; their mean predicts. "auto": 4 up to 1,000 rows, else 1.
+        learning_rate, weight_decay, batch_size, dropout: of AdamW with a one-cycle schedule.
+        epochs: passes over the rows; "auto": 300 steps on all rows up to 1,000 rows, else 12 to 100 epochs.
+        early_stopping: whether to hold out rows and keep the best epoch; "auto": above 10,000 rows.
+        validation_fraction, n_iter_no_change: of early stopping.
+        loss: "squared_error", "absolute_error" or "quantile".
+        quantile: for that loss a level in (0, 1), or several: `predict` then gives a column for each, which never
+            cross, since each row is sorted (order statistics of functions that rise, rise).
+        low, high: bounds that predictions are clipped to.
+        missing: where a missing value stands in the order of its feature: "lowest", "highest", "outside" (no claim).
+        categorical_features: "from_dtype", None, names or numbers of columns, or a mask.
+        category_orders: a dict from column to its categories from low to high, or to pairs (lower, higher).
+        warm_start: go on from the fitted network.
+        random_state: of the start, the order of rows and the rows held out.
+        device: "auto" takes a GPU where there is one.
+        verbose: 1 shows a progress bar.
+
+    Up to 1,000 rows every step takes all rows in float64: a row of weight 2 is two rows, one of weight 0 is none.
+
+    Attributes: `network_`, `encoder_`, `history_` (a loss per epoch), `n_iter_`, `n_features_in_`.
+
+    Cost: 20,000 rows of 20 columns in seconds.
+
+    >>> X = np.random.default_rng(0).random((200, 2))
+    >>> model = isotone.MonotoneRegressor(monotonic_cst=[1, 0], random_state=0).fit(X, X[:, 0] ** 2)
+    >>> bool(np.all(np.diff(model.predict([[0.1, 0.5], [0.4, 0.5], [0.9, 0.5]])) > 0))
+    True
+    """
+
+    def __init__(
+        self,
+        monotonic_cst: Any = None,
+        *,
+        hidden: Any = (64, 64),
+        embedding: Any = (64, 32),
+        stretches: Any = "auto",
+        members: Any = "auto",
+        learning_rate: float = 1e-2,
+        weight_decay: float = 0.1,
+        epochs: Any = "auto",
+        batch_size: int = 256,
+        dropout: float = 0.0,
+        early_stopping: Any = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        loss: Literal["squared_error", "absolute_error", "quantile"] = "squared_error",
+        quantile: Any = None,
+        low: float | None = None,
+        high: float | None = None,
+        missing: Any = "lowest",
+        categorical_features: Any = "from_dtype",
+        category_orders: Any = None,
+        warm_start: bool = False,
+        random_state: Any = None,
+        device: str = "auto",
+        verbose: int = 0,
+    ) -> None:
+        self.monotonic_cst = monotonic_cst
+        self.hidden = hidden
+        self.embedding = embedding
+        self.stretches = stretches
+        self.members = members
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.dropout = dropout
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.loss = loss
+        self.quantile = quantile
+        self.low = low
+        self.high = high
+        self.missing = missing
+        self.categorical_features = categorical_features
+        self.category_orders = category_orders
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit to rows X and numbers y.
+
+        Raises:
+            BadInput: a setting, a direction, or a target that is not a finite number.
+        """
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        X = self._table(X, reset=not (self.warm_start and hasattr(self, "network_")))
+        y = column_or_1d(y, warn=True, dtype=np.float64)
+        check_consistent_length(X, y)
+        if not np.isfinite(y).all():
+            raise ValueError("Input y contains NaN or infinity; every target must be a finite number.")
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        levels = self._levels()
+        used = np.ones(len(y)) if weight is None else weight
+        total = used.sum()
+        mean = float((used * y).sum() / total) if total > 0 else 0.0
+        spread = float(np.sqrt((used * (y - mean) ** 2).sum() / total)) if total > 0 else 1.0
+        if not (self.warm_start and hasattr(self, "network_")):
+            self._mean, self._spread = mean, spread if spread > 1e-12 * max(1.0, abs(mean)) else 1.0
+        outputs = max(1, len(levels)) if self.loss == "quantile" else 1
+        target = np.repeat(((y - self._mean) / self._spread)[:, None], outputs, axis=1)
+        losses = {
+            "squared_error": squared_error,
+            "absolute_error": absolute_error,
+            "quantile": pinball(levels or [0.5]),
+        }
+        if self.loss not in losses:
+            raise BadInput("loss", f"{self.loss!r} came", f"one of {', '.join(losses)} is right")
+        return self._fit(X, target, weight, losses[self.loss])
+
+    def predict(self, X: Any) -> Floats:
+        """Shape (rows,); (rows, levels) for several quantiles, ascending."""
+        found = self._scores(X) * self._spread + self._mean
+        if found.shape[1] > 1:
+            found = np.sort(found, axis=1)[:, np.argsort(np.argsort(self._levels()))]
+        if self.low is not None or self.high is not None:
+            found = np.clip(found, self.low, self.high)  # type: ignore[call-overload]
+        return found if found.shape[1] > 1 else found[:, 0]
+
+    def _levels(self) -> list[float]:
+        if self.loss != "quantile":
+            return []
+        levels = [float(q) for q in np.atleast_1d(np.asarray(0.5 if self.quantile is None else self.quantile))]
+        if not all(0 < q < 1 for q in levels):
+            raise BadInput("quantile", f"{self.quantile!r} came", "levels between 0 and 1 are right")
+        return levels
+
+    def _facts(self) -> dict[str, Any]:
+        return {"mean": self._mean, "spread": self._spread}
+
+    def _restore(self, facts: dict[str, Any]) -> None:
+        self._mean, self._spread = facts["mean"], facts["spread"]
