@@ -41,8 +41,9 @@ def isotone(setting: Setting, part: Part) -> Fitted:
 SPACE = {
     "learning_rate": [3e-3, 1e-2, 2e-2],
     "hidden": [(32, 32), (64, 64), (128, 128), (128, 128, 128)],
-    "stretches": [8, 16, 32],
-    "weight_decay": [1e-4, 1e-2, 1e-1, 1.0],
+    "stretches": ["auto", 8, 16, 32],
+    "weight_decay": [0.03, 0.3, 3.0],
+    "epochs": ["auto", 20, 80],
     "dropout": [0.0, 0.1, 0.3],
 }
 MODELS = [
@@ -54,6 +55,6 @@ MODELS = [
         SPACE,
         ("isotone.estimators",),
         ours=True,
-        fixed=[{"hidden": (32, 32), "stretches": 8}],
+        fixed=[{"hidden": (32, 32), "epochs": 20}],
     )
 ]

@@ -299,6 +299,25 @@ def test_a_cast_inside_forbids_the_word_of_float64():
         torch.ones(2, dtype=torch.float64).float()
 
 
+def test_the_bits_of_a_float64_are_not_those_of_the_model():
+    """The bits rise in float32; those of the copy in float64, read as two numbers, would fall by 0.002."""
+    rises = Formula(lambda x: x.sum(1) + 1e-12 * x.view(torch.int32).float().sum(1))
+    assert search(rises, domain=(0.01, 1.0)).look(300) is None
+
+
+def test_a_model_that_gives_more_numbers_in_float64_is_searched_as_it_is():
+    hunt = search(Formula(lambda x: -x.view(torch.int32).float()), domain=(0.01, 1.0))
+    assert hunt.look(100).arithmetic == "as given"
+
+
+def test_what_compiles_itself_still_runs_after_a_search():
+    """A dispatch mode around torch.cond would make dynamo skip it in all later calls, which then fail."""
+    model = Formula(lambda x: torch.cond(x.sum() > 1, lambda x: 2 * x, lambda x: -x, (x,)))
+    for _ in range(2):
+        assert search(model).look(100) is not None
+        assert torch.equal(model(X), 2 * X)
+
+
 def test_the_search_leaves_the_model_alone():
     model = normed()
     before = copy.deepcopy(model.state_dict())

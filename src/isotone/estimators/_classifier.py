@@ -53,7 +53,7 @@ class MonotoneClassifier(ClassifierMixin, MonotoneEstimator):  # type: ignore[mi
         stretches: Any = "auto",
         members: Any = "auto",
         learning_rate: float = 1e-2,
-        weight_decay: float = 0.1,
+        weight_decay: float = 0.3,
         epochs: Any = "auto",
         batch_size: int = 256,
         dropout: float = 0.0,
@@ -159,14 +159,15 @@ class MonotoneClassifier(ClassifierMixin, MonotoneEstimator):  # type: ignore[mi
 
     def decision_function(self, X: Any) -> Floats:
         """Logits: (rows,) for two classes, (rows, classes) for more or for labels; ordinal: (rows, classes - 1)."""
-        found = self._scores(X) * self._slope + self._shift
+        found: Floats = self._scores(X) * self._slope + self._shift
         one = found.shape[1] == 1 and not self.multilabel_
-        return found[:, 0] if one else found
+        one_or_more: Floats = found[:, 0] if one else found
+        return one_or_more
 
     def predict_proba(self, X: Any) -> Floats:
         """Shape (rows, classes). For labels: the probability of each, by itself."""
         logits = self._scores(X) * self._slope + self._shift
-        p = 1 / (1 + np.exp(-logits.clip(-700, 700)))
+        p: Floats = 1 / (1 + np.exp(-logits.clip(-700, 700)))
         if self.multilabel_:
             return p
         if self._single is not None:
@@ -176,8 +177,9 @@ class MonotoneClassifier(ClassifierMixin, MonotoneEstimator):  # type: ignore[mi
         if self.ordinal:
             above = -np.sort(-p, axis=1)  # P(y > k) falls with k; sorting keeps what rises, rising
             edges = np.hstack([np.ones((len(p), 1)), above, np.zeros((len(p), 1))])
-            return edges[:, :-1] - edges[:, 1:]
-        return p / p.sum(axis=1, keepdims=True)
+            p = edges[:, :-1] - edges[:, 1:]
+        shares: Floats = p / p.sum(axis=1, keepdims=True)
+        return shares
 
     def predict(self, X: Any) -> Any:
         """The likeliest class; for levels the last that is passed more likely than not; for labels 0 and 1."""

@@ -73,7 +73,7 @@ def learn(  # noqa: PLR0917 - a network, two sides, and how
     few = len(rows) <= FEW_ROWS
     size = len(rows) if few else min(plan.batch_size, len(rows))
     steps = max(1, len(rows) // size)
-    optimizer = torch.optim.AdamW(_groups(network, plan.weight_decay), lr=plan.learning_rate, betas=_BETAS)
+    optimizer = torch.optim.AdamW(_groups(network, plan.weight_decay), lr=plan.learning_rate, betas=_BETAS, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, plan.learning_rate, total_steps=max(10, plan.epochs * steps), pct_start=0.2
     )

@@ -21,10 +21,10 @@ class MonotoneRegressor(RegressorMixin, MonotoneEstimator):  # type: ignore[misc
             that are not named are free. As in scikit-learn's HistGradientBoosting, and globs.
         hidden: width of each monotone hidden layer.
         embedding: widths of the layers that free features pass first.
-        stretches: ramps per number, at its weighted quantiles; "auto": a twentieth of the rows, from 4 to 40.
+        stretches: ramps per number, at its weighted quantiles; "auto": a twentieth of the rows, from 4 to 64.
         members: networks trained side by side; their mean predicts. "auto": 4 up to 1,000 rows, else 1.
         learning_rate, weight_decay, batch_size, dropout: of AdamW with a one-cycle schedule.
-        epochs: passes over the rows; "auto": 300 steps on all rows up to 1,000 rows, else 12 to 100 epochs.
+        epochs: passes over the rows; "auto": 40 steps on all rows up to 1,000 rows, else 12 epochs.
         early_stopping: whether to hold out rows and keep the best epoch; "auto": above 10,000 rows.
         validation_fraction, n_iter_no_change: of early stopping.
         loss: "squared_error", "absolute_error" or "quantile".
@@ -60,7 +60,7 @@ class MonotoneRegressor(RegressorMixin, MonotoneEstimator):  # type: ignore[misc
         stretches: Any = "auto",
         members: Any = "auto",
         learning_rate: float = 1e-2,
-        weight_decay: float = 0.1,
+        weight_decay: float = 0.3,
         epochs: Any = "auto",
         batch_size: int = 256,
         dropout: float = 0.0,
@@ -119,6 +119,8 @@ class MonotoneRegressor(RegressorMixin, MonotoneEstimator):  # type: ignore[misc
             raise ValueError("Input y contains NaN or infinity; every target must be a finite number.")
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         levels = self._levels()
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise BadInput("low, high", f"{self.low!r}, {self.high!r} came", "low at most high is right")
         used = np.ones(len(y)) if weight is None else weight
         total = used.sum()
         mean = float((used * y).sum() / total) if total > 0 else 0.0
@@ -142,7 +144,7 @@ class MonotoneRegressor(RegressorMixin, MonotoneEstimator):  # type: ignore[misc
         if found.shape[1] > 1:
             found = np.sort(found, axis=1)[:, np.argsort(np.argsort(self._levels()))]
         if self.low is not None or self.high is not None:
-            found = np.clip(found, self.low, self.high)  # type: ignore[call-overload]
+            found = np.clip(found, self.low, self.high)
         return found if found.shape[1] > 1 else found[:, 0]
 
     def _levels(self) -> list[float]:

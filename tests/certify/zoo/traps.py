@@ -267,6 +267,8 @@ MODELS = {
     "a roll and a flip":                Case(lambda: Formula(lambda x: x.roll(1, 1) + x.flip(1) + x.T.T + x.repeat(1, 2)[:, 1:4]), X, +1, None, RISES, "places change, values do not"),
     "a trace of windows":               Case(lambda: Formula(lambda x: x.unfold(1, 2, 1).sum(-1) + x.tril()[:, 1:]), X, +1, None, RISES, "sums over strides"),
     "as_strided, added":                Case(lambda: Formula(lambda x: x.as_strided((2, 2), (3, 1)) + x.as_strided((2, 2), (3, 1), 1)), X, +1, None, OPEN, "a sum of neighbours"),
+    "a sum with bits of a float":       Case(lambda: Formula(lambda x: x.sum(1) + 1e-12 * x.view(torch.int32).float().sum(1)), X, +1, (0.01, 1), OPEN, "bits of positive floats count upwards; in float64 they would not"),
+    "a rising branch by torch.cond":    Case(lambda: Formula(lambda x: torch.cond(x.sum() > 1, lambda x: 2 * x, lambda x: x + 0, (x,))), X, +1, UNIT, OPEN, "the upper branch lies above the lower one"),
     "a vmapped layer":                  Case(lambda: Formula(lambda x, m: torch.vmap(m)(x), positive(nn.Linear(3, 2))), X, +1, None, RISES, "row by row"),
 }
 # fmt: on

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -36,6 +37,16 @@ def score_of(model: nn.Module) -> Score:
             return scores(model(*(x.clone() for x in inputs)))
 
     return score
+
+
+def uncompiled() -> AbstractContextManager[Any]:
+    """Compiled parts run as they are written, so that a dispatch mode sees their operators, and leaves no trace.
+
+    Dynamo skips for good what it meets under such a mode: torch.cond, which compiles itself, would not run any more in
+    this process, and a compiled part of the model would stay slow.
+    """
+    stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 def tolerance_for(dtypes: set[torch.dtype]) -> float:

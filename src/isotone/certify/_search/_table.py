@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ._scores import Inputs, parts, pieces, scores
+from ._scores import Inputs, parts, pieces, scores, uncompiled
 from ._space import ALL, Space
 
 MOST_ROWS = 128
@@ -133,7 +133,7 @@ class Table:
 def work_of(model: nn.Module, inputs: Inputs) -> float:
     """Floating-point operations of matrix products and convolutions in one call; 0 if they cannot be counted."""
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), uncompiled(), FlopCounterMode(display=False) as counter:
             model(*(x.clone() for x in inputs))
         return float(counter.get_total_flops())
     except Exception:
