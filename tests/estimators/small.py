@@ -56,3 +56,12 @@ def ordered(predict: Any, low: Any, high: Any) -> bool:
     """Whether no output falls from low to high, exactly, all scored in one call."""
     found = np.asarray(predict(np.concatenate([low, high])), dtype=np.float64)
     return bool((found[len(low) :] >= found[: len(low)]).all())
+
+
+def proved(model: Any) -> bool:
+    return model.certify().verdict.name == "PROVED"
+
+
+def two(y: np.ndarray) -> np.ndarray:
+    """The upper half of the targets, as a class."""
+    return (y > np.median(y)).astype(int)

@@ -12,21 +12,13 @@ import scipy.sparse
 import isotone
 from isotone.errors import BadInput, CannotWrite
 
-from .small import classifier, ordered, pairs, regressor, table
+from .small import classifier, ordered, pairs, proved, regressor, table, two
 
 CST = (1, -1, 0)
 
 
-def proved(model):
-    return model.certify().verdict.name == "PROVED"
-
-
 def three(y):
     return np.digitize(y, np.quantile(y, [1 / 3, 2 / 3]))
-
-
-def two(y):
-    return (y > np.median(y)).astype(int)
 
 
 def labels(y):
@@ -69,10 +61,19 @@ def fitted(name):
     return FITTED[name]
 
 
+QUICKLY_PROVED = {"squared error", "odd widths", "quantiles", "mini-batches", "levels", "labels"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICKLY_PROVED else pytest.mark.slow) for name in MODELS]
+)
+def test_every_model_is_proved(name):
+    assert proved(fitted(name)[0])
+
+
 @pytest.mark.parametrize("name", MODELS)
-def test_every_model_is_proved_and_ordered(name):
-    model, score = fitted(name)
-    assert proved(model)
+def test_every_model_is_ordered(name):
+    _, score = fitted(name)
     directions = (1, 1, 1) if name == "all rise" else CST
     low, high = pairs(X, directions)
     assert ordered(score, low, high)
@@ -99,7 +100,6 @@ def test_a_saved_model_predicts_the_same_to_the_last_bit(name, tmp_path):
     assert again.predict(rows).dtype == model.predict(rows).dtype
     if hasattr(model, "predict_proba"):
         assert np.array_equal(again.predict_proba(rows), model.predict_proba(rows))
-    assert proved(again)
     assert str(again.get_params()["monotonic_cst"]) == str(list(model.get_params()["monotonic_cst"]))
     assert sorted(p.name for p in (tmp_path / "model").iterdir()) == ["estimator.json", "weights.safetensors"]
     assert json.loads((tmp_path / "model" / "estimator.json").read_text())["estimator"] == type(model).__name__
@@ -114,7 +114,8 @@ def test_a_saved_model_predicts_the_same_to_the_last_bit(name, tmp_path):
         pytest.param({"monotonic_cst": np.array([1, -1, 0])}, id="an array"),
         pytest.param({"monotonic_cst": [np.int64(1), -1, 0]}, id="a list with a number of numpy"),
         pytest.param({"missing": {0: "highest"}}, id="a place by column number"),
-        pytest.param({"hidden": (np.int64(8), 8)}, id="widths of numpy"),
+        pytest.param({"missing": {"b": "outside"}}, id="a place by name"),
+        pytest.param({"hidden": (np.int64(8), 8), "members": np.int64(2)}, id="widths of numpy"),
     ],
 )
 def test_whatever_the_settings_are_a_model_can_be_saved_and_fitted_again(settings, tmp_path):
@@ -169,7 +170,7 @@ def test_a_missing_value_stands_where_its_policy_puts_it(missing, known):
             if direction < 0:
                 low, high = high, low
             assert ordered(model.predict, low, high)
-    assert proved(model)
+    assert not known or proved(model)
 
 
 def test_a_missing_value_outside_is_learnt_freely():
@@ -188,7 +189,7 @@ def test_a_missing_value_outside_is_learnt_freely():
 
 
 def test_quantiles_never_cross_and_come_as_asked():
-    model, predict = fitted("quantiles")
+    _, predict = fitted("quantiles")
     far = np.concatenate([X, *pairs(X, CST)])
     found = predict(far)
     assert found.shape == (len(far), 3)
@@ -239,7 +240,6 @@ def test_a_class_weight_is_a_sample_weight():
     same = classifier(CST).fit(X, y, sample_weight=np.where(y == 1, 5.0, 1.0))
     assert np.array_equal(heavy.predict_proba(X), same.predict_proba(X))
     assert heavy.predict_proba(X)[:, 1].mean() > fitted("two classes")[0].predict_proba(X)[:, 1].mean() + 0.05
-    assert proved(heavy)
 
 
 @pytest.mark.parametrize("name", ["squared error", "two classes"])
@@ -268,7 +268,6 @@ def test_early_stopping_keeps_the_best_epoch(make):
     assert model.n_iter_ == len(model.history_) <= 30
     best = int(np.argmin(model.history_))
     assert model.n_iter_ == 30 or model.n_iter_ == best + 3
-    assert proved(model)
     assert ordered(model.predict, *pairs(rows, CST))
 
 
@@ -311,81 +310,7 @@ def test_words_are_classes():
     assert truth.predict(X).dtype == bool
 
 
-GRADES = ["c", "b", "a"]
-
-
-def people(rows=200, seed=0):
-    rng = np.random.default_rng(seed)
-    frame = pd.DataFrame(
-        {
-            "age": rng.integers(18, 90, rows),
-            "income": rng.exponential(30_000, rows),
-            "grade": pd.Categorical(rng.choice(GRADES, rows), categories=GRADES, ordered=True),
-            "town": pd.Categorical(rng.choice(["york", "bath", "ely"], rows)),
-            "word": rng.choice(["x", "y"], rows),
-        }
-    )
-    frame.loc[::9, "income"] = np.nan
-    frame.loc[::7, "grade"] = np.nan
-    good = frame["income"].fillna(0) / 30_000 + frame["grade"].cat.codes + (frame["town"] == "ely")
-    return frame, good.to_numpy(dtype=float)
-
-
-PEOPLE = {"income": 1, "grade": 1, "age": -1}
-
-
-@pytest.mark.parametrize("make", [regressor, classifier])
-def test_tables_with_categories_keep_their_orders(make, tmp_path):
-    frame, y = people()
-    model = make(PEOPLE).fit(frame, y if make is regressor else two(y))
-    score = model.predict if make is regressor else model.decision_function
-    steps = [frame.assign(grade=pd.Categorical([g] * len(frame), GRADES, ordered=True)) for g in (np.nan, *GRADES)]
-    found = score(pd.concat(steps)).reshape(4, -1)
-    assert (np.diff(found, axis=0) >= 0).all()
-    assert found[3].mean() > found[1].mean()
-    richer = pd.concat([frame, frame.assign(income=frame["income"] * 2), frame.assign(age=frame["age"] + 1)])
-    base, rich, old = score(richer).reshape(3, -1)
-    assert (rich >= base).all()
-    assert (old <= base).all()
-    assert proved(model)
-    model.save(tmp_path / "model")
-    again = type(model).load(tmp_path / "model")
-    assert np.array_equal(again.predict(frame), model.predict(frame))
-
-
-def test_a_category_never_seen_is_scored():
-    frame, y = people()
-    model = regressor(PEOPLE).fit(frame, y)
-    found = model.predict(frame.assign(town=pd.Categorical(["rome"] * len(frame)), word="z"))
-    assert np.isfinite(found).all()
-
-
-def test_an_unordered_category_has_no_direction():
-    frame, y = people()
-    with pytest.raises(BadInput, match="town"):
-        regressor({"town": 1}).fit(frame, y)
-
-
-def test_pairs_order_what_they_order():
-    frame, y = people()
-    orders = {"town": [("bath", "york"), ("bath", "ely")]}
-    model = regressor({"town": 1}, category_orders=orders).fit(frame, y)
-
-    def of(town):
-        return frame.assign(town=pd.Categorical([town] * len(frame), ["york", "bath", "ely"]))
-
-    bath, york, ely = model.predict(pd.concat([of("bath"), of("york"), of("ely")])).reshape(3, -1)
-    assert (bath <= york).all()
-    assert (bath <= ely).all()
-    assert (ely > york).any()  # no claim between them, and ely is better in these rows
-    assert proved(model)
-
-
-def test_columns_in_another_order_are_refused():
-    frame, y = people()
-    model = regressor(PEOPLE).fit(frame, y)
-    with pytest.raises(ValueError, match="(?i)feature names"):
-        model.predict(frame[frame.columns[::-1]])
+def test_another_number_of_columns_is_refused():
     with pytest.raises(ValueError, match="features"):
         regressor(CST).fit(X, Y).predict(X[:, :2])
 
@@ -394,5 +319,5 @@ def test_columns_in_another_order_are_refused():
 def test_a_target_that_is_no_number_is_refused(bad):
     y = Y.copy()
     y[3] = bad
-    with pytest.raises(ValueError, match="NaN|inf"):
+    with pytest.raises(ValueError, match=r"NaN|inf"):
         regressor(CST).fit(X, y)

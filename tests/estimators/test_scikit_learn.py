@@ -1,4 +1,4 @@
-"""The estimators are scikit-learn estimators: its own checks, copies, pipelines, searches, and sentences on bad input."""
+"""The estimators are scikit-learn estimators: its own checks, copies, pipelines, searches, and clear refusals."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -59,7 +60,7 @@ def test_scikit_learn_has_nothing_against_the_defaults(model, settings):
     "copied",
     [
         pytest.param(copy.deepcopy, id="deepcopy"),
-        pytest.param(lambda model: pickle.loads(pickle.dumps(model)), id="pickle"),  # noqa: S301 - our own
+        pytest.param(lambda model: pickle.loads(pickle.dumps(model)), id="pickle"),
     ],
 )
 def test_a_copy_predicts_the_same(make, copied):
@@ -87,8 +88,6 @@ def test_what_needs_a_fit_says_so(make, method, tmp_path):
 
 @pytest.mark.parametrize("make", BOTH)
 def test_the_same_seed_gives_the_same_model_and_leaves_torch_alone(make):
-    import torch
-
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -124,7 +123,7 @@ WRONG = {
     "a word": ({"b": -1, "a": "+"}, FRAME, BadInput, r"\+ came"),
     "an unknown name": ({"d": 1, "a": 1}, FRAME, NoMatch, "'d' matches no feature"),
     "a glob for nothing": ({"late_*": 1}, FRAME, NoMatch, r"'late_\*' matches no feature"),
-    "none fits of many": ({k: 1 for k in "cdefghijkl"}, FRAME, NoMatch, "'c' matches no feature"),
+    "none fits of many": (dict.fromkeys("cdefghijkl", 1), FRAME, NoMatch, "'c' matches no feature"),
 }
 
 

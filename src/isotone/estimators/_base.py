@@ -129,9 +129,9 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
             self.categories_ = self._categories_in(X) if _is_frame(X) or self.categorical_features is not None else []
             self.encoder_ = ColumnEncoder(
                 self._directions(X.shape[1]),
-                missing=self.missing,
+                missing=self.missing if isinstance(self.missing, str) else self._by_number("missing"),
                 categorical=tuple(self.categories_),
-                orders=self._orders(),
+                orders=self._by_number("category_orders"),
             ).fit(X, weight)
         z = self.encoder_.transform(X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -199,16 +199,16 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
             dropout=self.dropout,
         )
 
-    def _orders(self) -> dict[int, Any] | None:
-        """Orders of categories by column number."""
-        if not self.category_orders:
-            return None
+    def _by_number(self, setting: str) -> dict[int, Any]:
+        """A setting whose keys are names or numbers of columns, by number."""
         names = [str(n) for n in getattr(self, "feature_names_in_", [])]
         found = {}
-        for key, order in self.category_orders.items():
-            if not isinstance(key, int) and str(key) not in names:
-                raise BadInput("category_orders", f"{key!r} came", f"names of columns: {', '.join(names[:8])}")
-            found[key if isinstance(key, int) else names.index(str(key))] = order
+        for key, given in (getattr(self, setting) or {}).items():
+            number = isinstance(key, int | np.integer)
+            if not number and str(key) not in names:
+                right = f"one of {', '.join(names[:8])} is right" if names else "numbers of columns are right"
+                raise BadInput(setting, f"{key!r} came", right)
+            found[int(key) if number else names.index(str(key))] = given
         return found
 
     def _split(self, rows: int, early: bool, seed: int, stratify: Any) -> tuple[Any, Any]:
@@ -333,7 +333,7 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         if facts.get("format") != FORMAT or facts.get("estimator") != cls.__name__:
             came = f"format {facts.get('format')} of {facts.get('estimator')}"
             raise BadInput(f"load {folder}", f"{came} came", f"format {FORMAT} of {cls.__name__} is right")
-        self = cls(**facts["settings"])
+        self = cls(**{name: _read(given) for name, given in facts["settings"].items()})
         self.n_features_in_ = facts["features"]
         if facts["names"]:
             self.feature_names_in_ = np.array(facts["names"], dtype=object)
@@ -393,7 +393,23 @@ def _plain(settings: dict[str, Any]) -> dict[str, Any]:
         if isinstance(given, np.random.RandomState | np.random.Generator):
             warnings.warn(f"save: {name} is a generator, which is not written; None stands in its place.", stacklevel=3)
             value = None
-        elif isinstance(given, np.ndarray | np.generic):
-            value = given.tolist()
-        found[name] = list(value) if isinstance(value, tuple) else value
+        found[name] = _written(value)
     return found
+
+
+def _written(value: Any) -> Any:
+    """Plain lists and numbers; a dict as its pairs, since JSON would make words of its keys."""
+    if isinstance(value, np.ndarray | np.generic):
+        return _written(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_written(v) for v in value]
+    if isinstance(value, dict):
+        return {"pairs": [[_written(k), _written(v)] for k, v in value.items()]}
+    return value
+
+
+def _read(value: Any) -> Any:
+    """What `_written` was given, lists for tuples and arrays."""
+    if isinstance(value, list):
+        return [_read(v) for v in value]
+    return {k: _read(v) for k, v in value["pairs"]} if isinstance(value, dict) else value

@@ -71,11 +71,11 @@ class TabularNetwork(nn.Module):
         self.arguments: dict[str, Any] = {
             "columns": [None if knots is None else [float(k) for k in knots] for knots in columns],
             "directions": list(given),
-            "free_knots": free_knots,
-            "hidden": list(hidden),
-            "embedding": list(embedding),
-            "out_features": out_features,
-            "members": members,
+            "free_knots": int(free_knots),
+            "hidden": [int(width) for width in hidden],
+            "embedding": [int(width) for width in embedding],
+            "out_features": int(out_features),
+            "members": int(members),
             "dropout": dropout,
         }
         self.directions, self.members, self.dropout, self.out_features = given, members, dropout, out_features
@@ -224,7 +224,8 @@ class _Members(nn.Module):
         # and two rows that are ordered may come out unordered by the last bit. Zeros more change no sum.
         wide, out = -x.shape[-1] % _WIDE, self.weight.shape[1]
         more = -out % _WIDE
-        weight, bias = self.weight, self.bias
+        weight: Tensor = self.weight
+        bias: Tensor = self.bias
         if wide or more:
             pad = nn.functional.pad
             x, weight, bias = pad(x, (0, wide)), pad(weight, (0, wide, 0, more)), pad(bias, (0, more))
