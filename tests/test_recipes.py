@@ -12,6 +12,9 @@ import torch
 import isotone
 from isotone import Verdict
 
+# They test a benchmark, not the library, and take half a minute.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "recipes-quick.json"
 FORM = {"trials": 2, "seeds": 1, "epochs": 1}
