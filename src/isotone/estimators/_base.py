@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -22,13 +19,15 @@ from ..directions import as_directions
 from ..effects import effects as effects_of
 from ..effects import reasons as reasons_of
 from ..encoding import ColumnEncoder
-from ..errors import BadInput, CannotWrite, require
+from ..errors import BadInput, require
 from ..nn import TabularNetwork
+from ..progress import Progress
+from ._files import plain, read, read_setting, write
 from ._learn import FEW_ROWS, Loss, Plan, Sample, learn, weighted_knots
 
 # Rows are scored in blocks of one shape, so that a score does not depend on its neighbours in the last bits.
 BLOCK = 1024
-FORMAT = 1
+_CENTRING_ROWS = 1024
 _EARLY_FROM = 10_000
 # Chosen by cross-validation on Heart, AutoMPG, ESL (few rows) and COMPAS, which are for development: longer overfits.
 _FEW_STEPS, _EPOCHS = 40, 12
@@ -122,7 +121,7 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         used = weight > 0
         if not used.any():
             raise BadInput("sample_weight", "no row has a weight above 0", "at least one row must count")
-        X, y, weight = _rows_of(X, used), y[used], weight[used]
+        X, y, weight = rows_of(X, used), y[used], weight[used]
         stratify = None if stratify is None else stratify[used]
         again = self.warm_start and hasattr(self, "network_") and self.network_.out_features == outputs
         if not again:
@@ -148,7 +147,7 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
             train = _sample((z, y, weight), inside, (device, dtype))
             held = _sample((z, y, weight), outside, (device, dtype)) if early else None
             if not again:
-                at = slice(None) if few else slice(0, 1024)
+                at = slice(None) if few else slice(0, _CENTRING_ROWS)
                 self.network_.centre_(train.z[at], train.weight[at])
             epochs = self.epochs if self.epochs != "auto" else (_FEW_STEPS if few else _EPOCHS)
             plan = Plan(
@@ -159,26 +158,24 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
                 patience=self.n_iter_no_change if early else None,
                 seed=seed,
             )
-            history, n_iter = self._watched(train, held, loss, plan)
+            history = self._watched(train, held, loss, plan)
         self.history_ = [*self.history_, *history] if again else history
-        self.n_iter_ = n_iter
+        self.n_iter_ = len(history)
         self.directions_ = self.encoder_.directions_
         self._held = None if held is None else (held.z, held.y, held.weight)
         return self
 
-    def _watched(self, train: Sample, held: Sample | None, loss: Loss, plan: Plan) -> tuple[list[float], int]:
-        if not self.verbose:
-            history = learn(self.network_, train, held, loss, plan, None)
-            return history, len(history)
-        rich = require("rich.progress", "cli")
-        with rich.Progress() as bar:
-            task = bar.add_task(f"{type(self).__name__}", total=plan.epochs)
+    def _watched(self, train: Sample, held: Sample | None, loss: Loss, plan: Plan) -> list[float]:
+        """A loss per epoch, with a bar where it was asked for."""
+        with Progress(shown=bool(self.verbose)) as progress:
+            bar = progress.bar(type(self).__name__, plan.epochs)
 
-            def watch(epoch: int, epochs: int, value: float) -> None:
-                bar.update(task, completed=epoch, description=f"{type(self).__name__}, loss {value:.4g}")
+            def watch(epoch: int, _: int, value: float) -> None:
+                bar.update(epoch, f"loss {value:.4g}")
 
             history = learn(self.network_, train, held, loss, plan, watch)
-        return history, len(history)
+            bar.finish()
+        return history
 
     def _network(self, z: Floats, weight: Floats, outputs: int, few: bool) -> TabularNetwork:
         encoder = self.encoder_
@@ -218,7 +215,7 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         at = np.arange(rows)
         try:
             inside, outside = split(at, test_size=self.validation_fraction, random_state=seed, stratify=stratify)
-        except ValueError:
+        except ValueError:  # a class of one row cannot be on both sides
             inside, outside = split(at, test_size=self.validation_fraction, random_state=seed)
         return np.sort(inside), np.sort(outside)
 
@@ -282,7 +279,8 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
 
     def reasons(self, X: Any, baseline: Any, **settings: Any) -> Any:
         """Reason codes of rows against a stated baseline row; see `isotone.effects.reasons`."""
-        settings.setdefault("missing", self.missing)
+        # Policies that differ by column have no one word: nothing is promised then of a value beside a missing one.
+        settings.setdefault("missing", self.missing if isinstance(self.missing, str) else "outside")
         return reasons_of(self, X, baseline, self._directions(self.n_features_in_), **settings)
 
     # -- files --------------------------------------------------------------------------------------------------------
@@ -294,13 +292,8 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
             CannotWrite: the folder is there already, or cannot be made.
         """
         check_is_fitted(self, "network_")
-        folder = Path(folder)
-        if folder.exists():
-            raise CannotWrite(folder, "it is there already; delete it or name another")
         facts = {
-            "format": FORMAT,
-            "estimator": type(self).__name__,
-            "settings": _plain(self.get_params(deep=False)),
+            "settings": plain(self.get_params(deep=False)),
             "encoder": self.encoder_.to_dict(),
             "network": self.network_.arguments,
             "features": self.n_features_in_,
@@ -310,30 +303,18 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
             "n_iter": self.n_iter_,
             "fitted": self._facts(),
         }
-        text = json.dumps(facts, indent=1)
-        partial = folder.with_name(folder.name + ".partial")
-        try:
-            partial.mkdir(parents=True)
-            state = {k: v.detach().cpu().contiguous() for k, v in self.network_.state_dict().items()}
-            require("safetensors.torch", "train").save_file(state, partial / "weights.safetensors")
-            (partial / "estimator.json").write_text(text)
-            partial.rename(folder)
-        except OSError as fault:
-            raise CannotWrite(folder, fault.strerror or fault) from None
+        state = {k: v.detach().cpu().contiguous() for k, v in self.network_.state_dict().items()}
+        write(folder, type(self).__name__, facts, state)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; the weights are checked against their constraints."""
-        folder = Path(folder)
-        try:
-            facts = json.loads((folder / "estimator.json").read_text())
-            state = require("safetensors.torch", "train").load_file(folder / "weights.safetensors")
-        except (OSError, ValueError) as fault:
-            raise BadInput(f"load {folder}", f"it cannot be read ({fault})", "a folder that save() wrote") from None
-        if facts.get("format") != FORMAT or facts.get("estimator") != cls.__name__:
-            came = f"format {facts.get('format')} of {facts.get('estimator')}"
-            raise BadInput(f"load {folder}", f"{came} came", f"format {FORMAT} of {cls.__name__} is right")
-        self = cls(**{name: _read(given) for name, given in facts["settings"].items()})
+        """Read what `save` wrote; weights outside their sets are projected, with a warning.
+
+        Raises:
+            BadInput: no such folder, or one of another estimator or format.
+        """
+        facts, state = read(folder, cls.__name__)
+        self = cls(**{name: read_setting(given) for name, given in facts["settings"].items()})
         self.n_features_in_ = facts["features"]
         if facts["names"]:
             self.feature_names_in_ = np.array(facts["names"], dtype=object)
@@ -363,16 +344,11 @@ def _is_frame(X: Any) -> bool:
     return hasattr(X, "iloc") and hasattr(X, "dtypes") and hasattr(X, "columns")
 
 
-def _rows_of(X: Any, used: NDArray[np.bool_]) -> Any:
+def rows_of(X: Any, used: NDArray[np.bool_]) -> Any:
+    """The rows that are used."""
     if used.all():
         return X
-    return (
-        X[used]
-        if not _is_frame(X)
-        else X.loc[used]
-        if len(X) == len(used) and X.index.is_unique
-        else X.iloc[np.flatnonzero(used)]
-    )
+    return X.iloc[np.flatnonzero(used)] if _is_frame(X) else X[used]
 
 
 def _sample(arrays: Sequence[Floats], at: Any, like: tuple[torch.device, torch.dtype]) -> Sample:
@@ -383,33 +359,3 @@ def _sample(arrays: Sequence[Floats], at: Any, like: tuple[torch.device, torch.d
 
     z, y, weight = arrays
     return Sample(of(z), of(y), of(weight))
-
-
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings that JSON can hold."""
-    found: dict[str, Any] = {}
-    for name, given in settings.items():
-        value = given
-        if isinstance(given, np.random.RandomState | np.random.Generator):
-            warnings.warn(f"save: {name} is a generator, which is not written; None stands in its place.", stacklevel=3)
-            value = None
-        found[name] = _written(value)
-    return found
-
-
-def _written(value: Any) -> Any:
-    """Plain lists and numbers; a dict as its pairs, since JSON would make words of its keys."""
-    if isinstance(value, np.ndarray | np.generic):
-        return _written(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_written(v) for v in value]
-    if isinstance(value, dict):
-        return {"pairs": [[_written(k), _written(v)] for k, v in value.items()]}
-    return value
-
-
-def _read(value: Any) -> Any:
-    """What `_written` was given, lists for tuples and arrays."""
-    if isinstance(value, list):
-        return [_read(v) for v in value]
-    return {k: _read(v) for k, v in value["pairs"]} if isinstance(value, dict) else value

@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, column_or_1d
 
 from ..errors import BadInput, require
-from ._base import Floats, MonotoneEstimator
+from ._base import Floats, MonotoneEstimator, rows_of
 from ._losses import log_loss
 
 
@@ -114,6 +114,8 @@ class MonotoneClassifier(ClassifierMixin, MonotoneEstimator):  # type: ignore[mi
         self.multilabel_ = type_of_target(y, input_name="y") == "multilabel-indicator"
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         if self.multilabel_:
+            if self.class_weight is not None:
+                raise BadInput("class_weight", "it came with several labels", "None is right", "Give sample_weight.")
             target = np.asarray(y, dtype=np.float64)
             check_consistent_length(X, target)
             self.classes_ = np.arange(target.shape[1])
@@ -129,7 +131,7 @@ class MonotoneClassifier(ClassifierMixin, MonotoneEstimator):  # type: ignore[mi
         if again and not np.array_equal(classes, self.classes_):
             raise BadInput("warm_start", f"classes {classes.tolist()[:5]} came", "those of the first fit are right")
         self.classes_ = classes
-        X, y = (X, y) if used.all() else (_take(X, used), y[used])
+        X, y = rows_of(X, used), y[used]
         weight = None if weight is None else weight[used]
         code = np.searchsorted(classes, y)
         self._single = 0 if len(classes) == 1 else None
@@ -145,11 +147,11 @@ class MonotoneClassifier(ClassifierMixin, MonotoneEstimator):  # type: ignore[mi
         return self._calibrated(X, target, weight, code)
 
     def _calibrated(self, X: Any, target: Floats, weight: Any, code: Any) -> Self:
-        """Fit, starting at the prior, and scale the logits on the rows held out."""
-        self._fit(X, target, weight, log_loss, code)
-        self._slope, self._shift = np.ones(target.shape[1]), np.zeros(target.shape[1])
+        """Fit, and scale the logits on the rows held out."""
         if self.calibration not in ("auto", None):
             raise BadInput("calibration", f"{self.calibration!r} came", "'auto' or None is right")
+        self._fit(X, target, weight, log_loss, code)
+        self._slope, self._shift = np.ones(target.shape[1]), np.zeros(target.shape[1])
         if self.calibration == "auto" and self._held is not None:
             z, y, _ = self._held
             logits = self.network_(z).detach().double().cpu().numpy()
@@ -210,12 +212,8 @@ class MonotoneClassifier(ClassifierMixin, MonotoneEstimator):  # type: ignore[mi
         self._single = 0 if len(self.classes_) == 1 and not self.multilabel_ else None
 
 
-def _take(X: Any, used: Any) -> Any:
-    return X.iloc[np.flatnonzero(used)] if hasattr(X, "iloc") else X[used]
-
-
 def _platt(logit: Floats, y: Floats) -> tuple[float, float]:
-    """A positive slope and a shift that fit probabilities to labels (Platt 1999, with his smoothed targets); Newton."""
+    """A positive slope and a shift that fit probabilities to labels (Platt 1999, with his smoothed targets); L-BFGS."""
     if len(np.unique(y)) < 2:
         return 1.0, 0.0
     positives = float(y.sum())

@@ -24,7 +24,6 @@ from ..errors import BadInput
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 FEW_ROWS = 1000
-_CENTRING_ROWS = 1024
 _BETAS = (0.9, 0.95)
 _LARGEST_NORM = 1.0
 
@@ -66,7 +65,7 @@ Watch = Callable[[int, int, float], object]
 
 
 def learn(  # noqa: PLR0917 - a network, two sides, and how
-    network: nn.Module, rows: Sample, held: Sample | None, loss: Loss, plan: Plan, watch: Watch | None
+    network: nn.Module, rows: Sample, held: Sample | None, loss: Loss, plan: Plan, watch: Watch
 ) -> list[float]:
     """Fit in place; returns a loss per epoch: of the held-out rows where there are some, else of the training rows."""
     generator = torch.Generator().manual_seed(plan.seed)
@@ -103,8 +102,7 @@ def learn(  # noqa: PLR0917 - a network, two sides, and how
         if not np.isfinite(found):
             raise BadInput("fit", f"the loss is {found} after {epoch + 1} epochs", "a lower learning_rate is right")
         history.append(found)
-        if watch is not None:
-            watch(epoch + 1, plan.epochs, found)
+        watch(epoch + 1, plan.epochs, found)
         if held is not None and plan.patience is not None:
             if found < best:
                 best, best_at, best_state = found, epoch, copy.deepcopy(network.state_dict())
