@@ -241,6 +241,6 @@ def _short(fault: BaseException) -> str:
 
 
 def _question(stored: dict[str, Any]) -> Question:
-    threat = Threat(tuple(stored["threat"]["adds"]), tuple(stored["threat"]["removes"]))
+    threat = Threat.of(stored["threat"])
     lists = {key: tuple(value) for key, value in stored.items() if isinstance(value, list)}
     return Question(**{**stored, **lists, "threat": threat})
