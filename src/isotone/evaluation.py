@@ -114,6 +114,31 @@ def partial_auc(scores: Scores, labels: NDArray[np.int64], most: float = 0.05) -
     return float(require("sklearn.metrics", "tables").roc_auc_score(labels, scores, max_fpr=most))
 
 
+def platt(logit: Scores, y: Scores) -> tuple[float, float]:
+    """A positive slope and a shift that fit probabilities to labels (Platt 1999, with his smoothed targets); L-BFGS.
+
+    >>> slope, shift = platt(np.array([-2.0, -1.0, 1.0, 2.0]), np.array([0.0, 0.0, 1.0, 1.0]))
+    >>> slope > 0
+    True
+    """
+    if len(np.unique(y)) < 2:
+        return 1.0, 0.0
+    positives = float(y.sum())
+    negatives = len(y) - positives
+    goal = np.where(y > 0, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    minimize = require("scipy.optimize", "tables").minimize
+
+    def value(at: Scores) -> tuple[float, Scores]:
+        slope = np.exp(at[0])
+        margin = slope * logit + at[1]
+        gap = 1 / (1 + np.exp(-margin.clip(-700, 700))) - goal
+        loss = np.logaddexp(0, margin) - goal * margin
+        return float(loss.mean()), np.array([(gap * logit).mean() * slope, gap.mean()])
+
+    found = minimize(value, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[(-4, 4), (-50, 50)])
+    return float(np.exp(found.x[0])), float(found.x[1])
+
+
 def roc(scores: Scores, labels: NDArray[np.int64], points: int = 200) -> dict[str, list[float]]:
     """The ROC curve, thinned to so many points that lie evenly on a logarithmic axis of false alarms."""
     false_alarm, detected, _ = require("sklearn.metrics", "tables").roc_curve(labels, scores, drop_intermediate=False)

@@ -10,7 +10,8 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, column_or_1d
 
-from ..errors import BadInput, require
+from ..errors import BadInput
+from ..evaluation import platt
 from ._base import Floats, MonotoneEstimator, rows_of
 from ._losses import log_loss
 
@@ -156,7 +157,7 @@ class MonotoneClassifier(ClassifierMixin, MonotoneEstimator):  # type: ignore[mi
             z, y, _ = self._held
             logits = self.network_(z).detach().double().cpu().numpy()
             for k in range(target.shape[1]):
-                self._slope[k], self._shift[k] = _platt(logits[:, k], y[:, k].double().cpu().numpy())
+                self._slope[k], self._shift[k] = platt(logits[:, k], y[:, k].double().cpu().numpy())
         return self
 
     def decision_function(self, X: Any) -> Floats:
@@ -210,23 +211,3 @@ class MonotoneClassifier(ClassifierMixin, MonotoneEstimator):  # type: ignore[mi
         self.multilabel_ = facts["multilabel"]
         self._slope, self._shift = np.array(facts["slope"]), np.array(facts["shift"])
         self._single = 0 if len(self.classes_) == 1 and not self.multilabel_ else None
-
-
-def _platt(logit: Floats, y: Floats) -> tuple[float, float]:
-    """A positive slope and a shift that fit probabilities to labels (Platt 1999, with his smoothed targets); L-BFGS."""
-    if len(np.unique(y)) < 2:
-        return 1.0, 0.0
-    positives = float(y.sum())
-    negatives = len(y) - positives
-    goal = np.where(y > 0, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    minimize = require("scipy.optimize", "tables").minimize
-
-    def value(at: Floats) -> tuple[float, Floats]:
-        slope = np.exp(at[0])
-        margin = slope * logit + at[1]
-        gap = 1 / (1 + np.exp(-margin.clip(-700, 700))) - goal
-        loss = np.logaddexp(0, margin) - goal * margin
-        return float(loss.mean()), np.array([(gap * logit).mean() * slope, gap.mean()])
-
-    found = minimize(value, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[(-4, 4), (-50, 50)])
-    return float(np.exp(found.x[0])), float(found.x[1])
