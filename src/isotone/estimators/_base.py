@@ -22,7 +22,7 @@ from ..encoding import ColumnEncoder
 from ..errors import BadInput, require
 from ..nn import TabularNetwork
 from ..progress import Progress
-from ._files import plain, read, read_setting, write
+from ..saving import plain, read, read_setting, write
 from ._learn import FEW_ROWS, Loss, Plan, Sample, learn, weighted_knots
 
 # Rows are scored in blocks of one shape, so that a score does not depend on its neighbours in the last bits.
