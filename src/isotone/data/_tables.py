@@ -17,25 +17,32 @@ from ..errors import BadInput, listed, require
 from ._delimited import delimited_blocks
 from ._jsonl import jsonl_blocks
 from ._streams import Block, check_names
+from ._svmlight import SUFFIXES, svmlight_blocks
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
-FORMATS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".parquet")
+SPARSE = tuple(suffix + gz for suffix in SUFFIXES for gz in ("", ".gz"))
+FORMATS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".parquet", *SPARSE)
 
 # Cells of a CSV that stand for "no value" in a column of numbers (R, pandas, SQL exports). In text they are text.
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
 
 
-def read_table(path: str | os.PathLike[str]) -> pa.Table:
+def read_table(path: str | os.PathLike[str], columns: Iterable[str] | None = None) -> pa.Table:
     """The whole file as a table.
 
     Args:
         path: CSV or TSV with a header (quotes as in RFC 4180, UTF-8), JSON lines (one object a line), each also with
             .gz, or Parquet. In CSV and TSV a column of which every filled cell is an integer, a number, or true/false
             gets that type; an empty cell, NA, NaN or null is then null. In JSON lines an array of strings becomes
-            list<string>, and so does an object name -> count: the names whose count is above 0.
+            list<string>, and so does an object name -> count: the names whose count is above 0. SVMlight (.svm,
+            .svmlight, .libsvm, also with .gz) has the columns "label" and "names" (lists of the features above 0) if
+            all its values are 0 or 1, else "label" and a column for each feature. Features are called f<index>, with
+            the index of the file, or what a file beside it says: rows.names for rows.svm, one name a line.
+        columns: which columns to make of SVMlight, which has no header: "label", "names", features. Other files give
+            all of theirs.
 
     Returns:
         A `pyarrow.Table` with at least one row. Its column names differ and none is empty.
@@ -55,7 +62,7 @@ def read_table(path: str | os.PathLike[str]) -> pa.Table:
     """
     pa = require("pyarrow", "tables")
     path = Path(path)
-    blocks = list(_blocks(path, None, None))
+    blocks = list(_blocks(path, None, columns if _format(path) in SPARSE else None))
     for block in blocks:
         for place, reason in sorted(block.failures.items()):
             where = f"{path}, row {block.first + place + 1}"
@@ -77,7 +84,8 @@ def read_blocks(
         path: as for `read_table`. Cells of CSV and TSV stay strings here: one bad cell is the encoder's to report, and
             must not change how its neighbours are read.
         rows: the most rows in a block; blocks are shorter where rows are large, or where a JSON key changes its kind.
-        columns: keep only these; the file must have them all (`Encoder.needs`). Default: keep all.
+        columns: keep only these; the file must have them all (`Encoder.needs`). Default: keep all; SVMlight is then
+            read whole, since its columns depend on all of it.
 
     Yields:
         `Block(first, table, failures)`: `first` counts rows from 0, and a row that cannot be read (a CSV row of the
@@ -104,7 +112,7 @@ def read_blocks(
     return _blocks(path, rows, None if columns is None else list(columns))
 
 
-def _blocks(path: Path, rows: int | None, columns: list[str] | None) -> Iterator[Block]:
+def _blocks(path: Path, rows: int | None, columns: Iterable[str] | None) -> Iterator[Block]:
     """Blocks of any format; all that can be wrong with a whole file becomes one sentence here."""
     pa = require("pyarrow", "tables")
     suffix = _format(path)
@@ -114,6 +122,8 @@ def _blocks(path: Path, rows: int | None, columns: list[str] | None) -> Iterator
             yield from _parquet_blocks(path, rows, columns)
         elif suffix.startswith(".jsonl"):
             yield from jsonl_blocks(path, rows, columns)
+        elif suffix in SPARSE:
+            yield from svmlight_blocks(path, rows, columns)
         else:
             delimiter = DELIMITERS[suffix.removesuffix(".gz")]
             yield from delimited_blocks(path, rows or 4096, columns, delimiter)
@@ -148,7 +158,7 @@ def _check_file(path: Path) -> None:
         raise BadInput(str(path), "it is empty", "a file with rows of data would be right")
 
 
-def _parquet_blocks(path: Path, rows: int | None, columns: list[str] | None) -> Iterator[Block]:
+def _parquet_blocks(path: Path, rows: int | None, columns: Iterable[str] | None) -> Iterator[Block]:
     # ParquetFile, not pyarrow's read_table: that one would read columns out of folder names such as `label=1/`.
     pa, pq = require("pyarrow", "tables"), require("pyarrow.parquet", "tables")
     with pq.ParquetFile(path) as file:
