@@ -31,7 +31,6 @@ QUICK = {
     "xgboost gblinear",
     "xgboost absoluteerror",
     "xgboost categories, one-hot",
-    "catboost MultiQuantile",
     "catboost MAE",
     "catboost Min, missing high, lowest",
     "LMN with its defaults",

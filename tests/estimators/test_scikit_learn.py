@@ -42,7 +42,9 @@ def conforms(estimator):
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
-@pytest.mark.parametrize("model", [isotone.MonotoneRegressor, isotone.MonotoneClassifier])
+@pytest.mark.parametrize(
+    "model", [pytest.param(isotone.MonotoneRegressor, marks=pytest.mark.slow), isotone.MonotoneClassifier]
+)
 def test_scikit_learn_has_nothing_against_the_estimators(model):
     assert conforms(model(epochs=60, members=1, hidden=(32, 32), embedding=(16, 8)))
 
