@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from isotone.nn import (
     Bag,
     Bounded,
+    ByteNetwork,
+    ByteStream,
     CumulativeLink,
     LearnedRamps,
     MinMax,
@@ -30,6 +32,7 @@ from isotone.nn import (
     Saturating,
     SwitchLinear,
     TabularNetwork,
+    Windows,
     head,
     initialize_,
     quantile_knots,
@@ -51,6 +54,22 @@ class OverVocabulary(nn.Module):
 
     def forward(self, presence: Tensor) -> Tensor:
         return self.pool.padded(self.ids, presence)
+
+
+class OverWindows(nn.Module):
+    """A byte network as a function of presences, one per window of a file."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.padded = network.padded()
+        self.register_buffer("windows", torch.arange(NAMES * 4).mul(37).remainder(256).reshape(1, NAMES, 4))
+
+    def forward(self, presence: Tensor) -> Tensor:
+        return self.padded(self.windows.expand(len(presence), -1, -1), presence)
+
+
+def of_bytes(**settings: object) -> nn.Module:
+    return OverWindows(ByteNetwork(5, 4, hidden=(6,), labels=2, embedding=2, **settings))
 
 
 class Case(NamedTuple):
@@ -114,6 +133,8 @@ CASES = {
     "network, numbers":         Case(lambda: network((1, -1), KNOTS, names=0),                [("numbers", (1, -1))],                             "no names"),
     "network, dropout":         Case(lambda: network((1,) * (NAMES + 2), KNOTS, dropout=0.3, name_dropout=0.3), [("names", UP), ("numbers", (1, 1))], "silent when it is judged"),
     "ensemble":                 Case(lambda: ensemble((*MIXED_NAMES, 1, -1), KNOTS),          [("names", MIXED_NAMES), ("numbers", (1, -1))],     "a mean of two"),
+    "bytes":                    Case(of_bytes,                                                [("names", UP)],                                    "the largest over windows"),
+    "bytes, gated":             Case(lambda: of_bytes(context=3),                             [("names", UP)],                                    "gates that only open"),
     "ensemble of numbers":      Case(lambda: ensemble((1, -1), KNOTS, names=0),               [("numbers", (1, -1))],                             "no names"),
 }
 # fmt: on
@@ -121,6 +142,7 @@ TWINS = {
     "MonotoneLinear": (lambda: MonotoneLinear(4, 3, directions=0), [("numbers", (1,) * 4)]),
     "network, max": (lambda: network(monotone=False), [("names", UP)]),
     "network, sum": (lambda: network(monotone=False, pool="sum"), [("names", UP)]),
+    "bytes": (lambda: of_bytes(monotone=False), [("names", UP)]),
     "network, numbers": (lambda: network((1, -1), KNOTS, names=0, monotone=False), [("numbers", (1, -1))]),
     "ensemble": (
         lambda: ensemble((1,) * NAMES + (1, -1), KNOTS, monotone=False),
@@ -135,6 +157,8 @@ NO_MODELS = {
     initialize_: "sets weights",
     refuse_unsafe: "says what may not be there",
     head: "makes one of the heads",
+    ByteStream: "a file that arrives",
+    Windows: "a grid",
 }
 # Free parameters, of which no value breaks the direction.
 BY_CONSTRUCTION = ("SwitchLinear", "CumulativeLink", "LearnedRamps")

@@ -4,6 +4,11 @@
 - every layer works under any optimizer, since its constraint is declared on it (`isotone.constraints`).
 """
 
+from ._bytes import ByteNetwork as ByteNetwork
+from ._bytes_encoder import GatedConvolution as GatedConvolution
+from ._bytes_encoder import GlobalGate as GlobalGate
+from ._bytes_stream import ByteStream as ByteStream
+from ._bytes_windows import Windows as Windows
 from ._dense import MonotoneLinear as MonotoneLinear
 from ._dense import MonotoneMLP as MonotoneMLP
 from ._dense import Saturating as Saturating
