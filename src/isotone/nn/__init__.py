@@ -13,6 +13,10 @@ from ._dense import MonotoneLinear as MonotoneLinear
 from ._dense import MonotoneMLP as MonotoneMLP
 from ._dense import Saturating as Saturating
 from ._ensemble import MonotoneEnsemble as MonotoneEnsemble
+from ._graphs import GraphNetwork as GraphNetwork
+from ._graphs_layer import GraphConv as GraphConv
+from ._graphs_layer import NodeEncoder as NodeEncoder
+from ._graphs_padded import PaddedGraphs as PaddedGraphs
 from ._heads import Bounded as Bounded
 from ._heads import CumulativeLink as CumulativeLink
 from ._heads import Quantiles as Quantiles
