@@ -13,14 +13,31 @@ from isotone.attack import (
     Attacked,
     BlackBox,
     Differentiable,
+    HasSlope,
     Moves,
     Victim,
+    bca,
     benign_merge,
+    best_words,
+    bga,
+    dfgsm,
+    dictionary_words,
     everything,
     exhaustive,
+    first_words,
+    frequent_words,
     greedy,
     greedy_unlimited,
+    grosse,
     only_adds,
+    pgd_l1,
+    pgd_l2,
+    pgd_linf,
+    polish,
+    random_additions,
+    ratio_words,
+    rfgsm,
+    stepwise_max,
 )
 
 
@@ -28,15 +45,41 @@ class Case(NamedTuple):
     run: Callable[..., Attacked]  # of victim, x, threshold, moves, benign
     budget: int | None
     why: str
+    gradient: bool = False
+
+
+def polished(v, x, t, m, b):
+    return polish(v, x, t, m, [benign_merge(v, x, t, m, b, tries=5), greedy(v, x, t, m, 1)])
+
+
+# Bad rows that an attacker knows; the same whatever rows are attacked.
+def known(moves):
+    return (torch.rand(6, moves.features, generator=torch.Generator().manual_seed(7)) < 0.5).float()
 
 
 # fmt: off
 ATTACKS = {
-    "greedy":           Case(lambda v, x, t, m, b: greedy(v, x, t, m, 3),                3,    "one after another"),
-    "greedy_unlimited": Case(lambda v, x, t, m, b: greedy_unlimited(v, x, t, m),         None, "what budgets hide"),
-    "benign_merge":     Case(lambda v, x, t, m, b: benign_merge(v, x, t, m, b, tries=20), None, "knows nothing"),
-    "everything":       Case(lambda v, x, t, m, b: everything(v, x, t, m),               None, "all that helps"),
-    "exhaustive":       Case(lambda v, x, t, m, b: exhaustive(v, x, t, m, 3),            3,    "the truth"),
+    "greedy":           Case(lambda v, x, t, m, b: greedy(v, x, t, m, 3),                    3,    "one after another"),
+    "greedy_unlimited": Case(lambda v, x, t, m, b: greedy_unlimited(v, x, t, m),             None, "what budgets hide"),
+    "benign_merge":     Case(lambda v, x, t, m, b: benign_merge(v, x, t, m, b, tries=20),    None, "knows nothing"),
+    "everything":       Case(lambda v, x, t, m, b: everything(v, x, t, m),                   None, "all that helps"),
+    "exhaustive":       Case(lambda v, x, t, m, b: exhaustive(v, x, t, m, 3),                3,    "the truth"),
+    "polish":           Case(polished,                                                       None, "starts late"),
+    "random_additions": Case(lambda v, x, t, m, b: random_additions(v, x, t, m, draws=4),    None, "without a plan"),
+    "dictionary_words": Case(lambda v, x, t, m, b: dictionary_words(v, x, t, m),             None, "any words"),
+    "frequent_words":   Case(frequent_words,                                                 None, "frequent words"),
+    "ratio_words":      Case(lambda v, x, t, m, b: ratio_words(v, x, t, m, b, bad=known(m)), None, "good words"),
+    "first_words":      Case(lambda v, x, t, m, b: first_words(v, x, t, m, b, bad=known(m)), None, "asks for verdicts"),
+    "best_words":       Case(lambda v, x, t, m, b: best_words(v, x, t, m, b, bad=known(m)),  None, "asks for scores"),
+    "grosse":           Case(lambda v, x, t, m, b: grosse(v, x, t, m, 3),                    3,    "greedy", True),
+    "bca":              Case(lambda v, x, t, m, b: bca(v, x, t, m, 3),                       3,    "one bit", True),
+    "bga":              Case(lambda v, x, t, m, b: bga(v, x, t, m, steps=6),                 None, "many bits", True),
+    "rfgsm":            Case(lambda v, x, t, m, b: rfgsm(v, x, t, m),                        None, "by chance", True),
+    "dfgsm":            Case(lambda v, x, t, m, b: dfgsm(v, x, t, m),                        None, "at one half", True),
+    "pgd_l1":           Case(lambda v, x, t, m, b: pgd_l1(v, x, t, m, 3, steps=10),          3,    "projected", True),
+    "pgd_l2":           Case(lambda v, x, t, m, b: pgd_l2(v, x, t, m, 3, steps=10),          3,    "projected", True),
+    "pgd_linf":         Case(lambda v, x, t, m, b: pgd_linf(v, x, t, m, 3, steps=10),        3,    "projected", True),
+    "stepwise_max":     Case(lambda v, x, t, m, b: stepwise_max(v, x, t, m, 3, steps=10),    3,    "all three", True),
 }
 # fmt: on
 
@@ -85,6 +128,19 @@ def numbers() -> World:
     return World(victim, x, median_threshold(victim, x), moves, benign)
 
 
+def counts() -> World:
+    """Names, whole counts and any numbers; all may stop on their way."""
+    victim = Differentiable(network(4))
+    x, benign = torch.zeros(ROWS, FEATURES), torch.rand(9, FEATURES)
+    x[:, 2:5] = torch.randint(0, 3, (ROWS, 3)).float()
+    x[:, 5:] = torch.randn(ROWS, 3).clamp(-1.0, 1.0)
+    benign[:, :2] = (benign[:, :2] > 0.5).float()
+    benign[:, 2:5] = (5 * benign[:, 2:5]).floor()
+    step = [torch.inf] * 2 + [1.0] * 3 + [0.0] * 3
+    moves = Moves.between((1, 1, 1, 1, 1, 1, -1, 0), low=-1.0, high=[1, 1, 4, 4, 4, 1, 1, 1], step=step)
+    return World(victim, x, median_threshold(victim, x), moves, benign)
+
+
 def black_box() -> World:
     world = names(2)
     victim = BlackBox(lambda x: 3.0 * (x[:, 0] + x[:, 1]) - (x[:, 3] + 2 * x[:, 5] > 1), world.x[:4], world.benign)
@@ -105,7 +161,22 @@ def ties() -> World:
     return World(victim, torch.zeros(ROWS, FEATURES), 0.0, moves, torch.ones(3, FEATURES))
 
 
-WORLDS = {f.__name__: f for f in (names, numbers, black_box, saturated, ties)}
+WORLDS = {f.__name__: f for f in (names, numbers, counts, black_box, saturated, ties)}
+
+
+def runs_in(name: str, world: World) -> bool:
+    """Whether an attack can run there at all."""
+    return isinstance(world.victim, HasSlope) or not ATTACKS[name].gradient
+
+
+def on_steps(attacked: Attacked, world: World) -> bool:
+    """Whether whole counts stay whole, and names go all the way."""
+    moves, differ = world.moves, attacked.examples != world.x
+    way = (attacked.examples - world.x).abs()
+    whole = (way / moves.step).nan_to_num(nan=0.0)
+    end = attacked.examples == moves.target
+    fits = torch.where(moves.step.isinf(), end, (moves.step == 0) | end | (whole == whole.round()))
+    return bool(fits[differ].all())
 
 
 def check(attacked: Attacked, world: World, budget: int | None = None) -> None:

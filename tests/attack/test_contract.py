@@ -11,13 +11,9 @@ import torch
 
 import isotone.attack
 from isotone.attack import Attacked, Moves, Search, suite
+from isotone.attack._suite import SUITE
 
-from .cases import ATTACKS, FEATURES, WORLDS, check, names, saturated
-
-
-@pytest.fixture(params=WORLDS)
-def world(request):
-    return WORLDS[request.param]()
+from .cases import ATTACKS, FEATURES, WORLDS, check, names, on_steps, runs_in, saturated
 
 
 def test_every_public_attack_has_a_row():
@@ -26,38 +22,68 @@ def test_every_public_attack_has_a_row():
         for name, value in vars(isotone.attack).items()
         if inspect.isfunction(value) and inspect.signature(value).return_annotation == "Attacked"
     }
-    assert public == set(ATTACKS)
+    assert public == set(ATTACKS) | {"removal"}
 
 
-@pytest.mark.parametrize("name", ATTACKS)
-def test_an_attack_only_adds_and_what_it_claims_is_true(name, world):
+AT_WORK = [(name, kind) for name in ATTACKS for kind, make in WORLDS.items() if runs_in(name, make())]
+
+
+@pytest.fixture(params=AT_WORK, ids="-".join)
+def at_work(request):
+    """An attack in a world where it can run."""
+    name, kind = request.param
+    return name, WORLDS[kind]()
+
+
+@pytest.mark.parametrize("name", [name for name, case in ATTACKS.items() if case.gradient])
+def test_an_attack_that_follows_gradients_refuses_a_victim_without_them(name):
+    with pytest.raises(isotone.errors.BadInput, match=r"BlackBox has no slope\(\); this attack follows gradients"):
+        WORLDS["black_box"]().run(name)
+
+
+def test_an_attack_only_adds_and_what_it_claims_is_true(at_work):
+    name, world = at_work
     check(world.run(name), world, ATTACKS[name].budget)
+
+
+@pytest.mark.parametrize("name", [n for n in ATTACKS if n not in {"benign_merge", "polish"}])
+def test_names_go_all_the_way_and_counts_stay_whole(name):
+    world = WORLDS["counts"]()
+    assert on_steps(world.run(name), world)
+
+
+def test_some_attacks_stop_on_the_way():
+    world = WORLDS["counts"]()
+    world = replace(world, victim=isotone.attack.Differentiable(lambda x: (x[:, 2] - 2) ** 2 - 0.5), x=world.x * 0)
+    attacked = world.run("pgd_linf", threshold=0.0)
+    assert set(attacked.examples[:, 2].tolist()) == {2.0}
 
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_finds_something_somewhere(name):
-    assert any(bool(make().run(name).evaded.any()) for make in WORLDS.values())
+    worlds = [make() for make in WORLDS.values()]
+    assert any(bool(world.run(name).evaded.any()) for world in worlds if runs_in(name, world))
 
 
-@pytest.mark.parametrize("name", ATTACKS)
-def test_an_attack_gives_the_same_twice(name, world):
+def test_an_attack_gives_the_same_twice(at_work):
+    name, world = at_work
     one, two = world.run(name), world.run(name)
     assert torch.equal(one.additions, two.additions)
     assert torch.equal(one.scores, two.scores)
     assert torch.equal(one.examples, two.examples)
 
 
-@pytest.mark.parametrize("name", ATTACKS)
-def test_a_row_does_not_depend_on_its_neighbours(name, world):
+def test_a_row_does_not_depend_on_its_neighbours(at_work):
+    name, world = at_work
     together = world.run(name)
-    for row in range(0, len(world.x), 3):
+    for row in (0, 7):
         alone = world.run(name, x=world.x[row : row + 1])
         assert torch.equal(alone.additions, together.additions[row : row + 1])
         assert torch.equal(alone.examples, together.examples[row : row + 1])
 
 
-@pytest.mark.parametrize("name", ATTACKS)
-def test_an_attack_leaves_its_input_alone(name, world):
+def test_an_attack_leaves_its_input_alone(at_work):
+    name, world = at_work
     x, benign = world.x.clone(), world.benign.clone()
     world.run(name)
     assert torch.equal(world.x, x)
@@ -114,7 +140,7 @@ def test_missing_values_are_never_touched():
     x = world.x.clone()
     x[:, 0] = torch.nan
     victim = isotone.attack.BlackBox(lambda x: 2.5 - x[:, 1:].sum(1), sample=x)
-    for name in ATTACKS:
+    for name in [name for name, case in ATTACKS.items() if not case.gradient]:
         check_input = replace(world, victim=victim, x=x, threshold=-1.0)
         attacked = check_input.run(name)
         assert bool(attacked.examples[:, 0].isnan().all())
@@ -131,11 +157,12 @@ def test_the_suite_runs_every_attack_that_is_cheap_enough_and_tells_how_far_it_i
         world.benign,
         progress=lambda done, total: seen.append((done, total)),
     )
-    assert [a.name for a in attacks] == ["greedy", "benign_merge", "everything", "exhaustive"]
+    assert [a.name for a in attacks] == list(SUITE)
+    assert attacks.skipped == {}
     for attacked in attacks:
         check(attacked, world)
     assert seen == sorted(seen)
-    assert seen[-1] == (400, 400)
+    assert seen[-1] == (100 * len(SUITE),) * 2
 
 
 def test_the_suite_leaves_exhaustive_out_where_it_is_dear():
@@ -144,8 +171,67 @@ def test_the_suite_leaves_exhaustive_out_where_it_is_dear():
     moves = Moves.between((1,) * 30, 0.0, 1.0)
     victim = isotone.attack.Differentiable(lambda x: 1 - x[:, :3].sum(1))
     attacks = suite(victim, wide, 0.0, moves, torch.ones(2, 30))
-    assert [a.name for a in attacks] == ["greedy", "benign_merge", "everything"]
+    assert attacks.skipped == {"exhaustive": "it would try every subset, and there are too many"}
     assert world.x.shape[1] < 30
+
+
+def test_what_cannot_run_is_skipped_by_name_and_never_taken_for_no_evasion():
+    world = WORLDS["black_box"]()
+    found = suite(world.victim, world.x, world.threshold, world.moves, world.benign)
+    gradient = {name for name, case in ATTACKS.items() if case.gradient}
+    assert set(found.skipped) == gradient
+    lines = {line["attack"]: line for line in found.table()}
+    assert set(lines) == set(SUITE)
+    for name in gradient:
+        assert lines[name] == {"attack": name, "ran": False, "why": "it follows gradients, and this victim has none"}
+    without = suite(world.victim, world.x, world.threshold, world.moves, world.benign[:0], only=("benign_merge", "bca"))
+    assert not len(without)
+    assert without.skipped["benign_merge"] == "it borrows from benign rows, and there are none"
+    assert without.skipped["greedy"] == "it was not asked for"
+    with pytest.raises(isotone.errors.NoMatch, match=r"'gredy' matches no attack.*Did you mean 'greedy'"):
+        suite(world.victim, world.x, world.threshold, world.moves, world.benign, only=("gredy",))
+
+
+def test_the_suite_says_per_attack_what_it_took_and_whether_its_control_works():
+    world = names()
+    found = suite(world.victim, world.x, world.threshold, world.moves, world.benign, removals=True)
+    control = suite(isotone.attack.Differentiable(lambda x: 2.5 - x.sum(1)), world.x, 0.0, world.moves, world.benign)
+    assert found.fewest.equal(found.named("exhaustive").additions)  # nothing needs less than the truth
+    assert found.curve()[0] == found.curve((0,))[0] == float(found[0].victims.double().mean())
+    assert found.removals is not None
+    assert found.removals.name == "removal"
+    assert all(attacked.name != "removal" for attacked in found)
+    for line in found.table(control):
+        assert line["queries"] > 0
+        assert line["curve"] == sorted(line["curve"], reverse=True)
+        assert line["conclusive"] == (line["control_evasion"] >= 0.5)
+    assert not any(line["conclusive"] for line in found.table())  # without a control nothing is
+
+
+def test_polish_needs_no_more_than_where_it_started():
+    world = WORLDS["ties"]()
+    start = world.run("benign_merge")
+    short = isotone.attack.polish(world.victim, world.x, world.threshold, world.moves, [start])
+    both = start.evaded
+    assert bool((short.additions[both] <= start.additions[both]).all())
+    assert bool((short.additions[both] < start.additions[both]).any())
+    truth = world.run("exhaustive")
+    assert bool((short.additions[truth.evaded] >= truth.additions[truth.evaded]).all())
+
+
+def test_polish_refuses_a_start_that_does_more_than_add():
+    world = replace(saturated(), threshold=-99.0)
+    with pytest.raises(isotone.attack.BrokenAttack, match="attack 'liar': row 0"):
+        isotone.attack.polish(world.victim, world.x, world.threshold, world.moves, [lie_forbidden(world)])
+
+
+def test_removals_only_remove_and_are_told_apart():
+    world = names()
+    found = isotone.attack.removal(world.victim, world.x, world.threshold, world.moves)
+    assert found.name == "removal"
+    assert bool(found.evaded.any())
+    assert bool((found.examples <= world.x).all())
+    check(found, replace(world, moves=world.moves.opposite()))
 
 
 # Liars: each claims to be an attack, and does what no attack may.

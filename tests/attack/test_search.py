@@ -77,7 +77,8 @@ def test_greedy_is_the_truth_on_linear_scores(columns, threshold):
     assert torch.equal(found.scores[found.additions < 0], truth.scores[truth.additions < 0])
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+# Without a benign row that passes there is no barely bad message to probe.
+@pytest.mark.parametrize("name", [name for name in ATTACKS if name not in {"first_words", "best_words"}])
 def test_at_the_threshold_is_not_detected_and_one_unit_above_is(name):
     # Row 0 scores the threshold itself: no victim. Row 1 scores more, and comes down to exactly the threshold.
     victim, moves = Differentiable(lambda x: 1.0 + x[:, 0] - x[:, 1]), Moves.between((0, 1), 0.0, 1.0)
@@ -102,7 +103,7 @@ class Increasing(nn.Module):
 
 
 @given(seeds)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_nothing_evades_an_increasing_network_not_even_by_rounding(seed):
     # 17 -> 7 are sizes whose float32 kernel rounds by the place of a row in its block (seen on torch 2.13 CPU), and
     # the threshold lies one unit in the last place below the lowest score.
@@ -135,7 +136,7 @@ def test_an_attacker_who_lowers_gains_nothing_on_a_decreasing_score():
     net = Increasing(FEATURES, 7, 0)
     x = torch.rand(20, FEATURES, generator=torch.Generator().manual_seed(0))
     victim, moves = Differentiable(lambda x: net(-x)), Moves.between((-1,) * FEATURES, 0.0, 1.0)
-    assert [evasion_rate(a) for a in suite(victim, x, -3.0, moves, x.flip(0))] == [0.0] * 4
+    assert {evasion_rate(a) for a in suite(victim, x, -3.0, moves, x.flip(0))} == {0.0}
 
 
 # Networks that fall: a positive control, and attacks that look like attacks.
@@ -172,10 +173,12 @@ def trained():
 def test_every_attack_works_on_an_unconstrained_network(trained):
     attacks = suite(*trained)
     rates = {a.name: evasion_rate(a) for a in attacks}
-    assert set(rates) == {"greedy", "benign_merge", "everything"}
+    assert set(attacks.skipped) == {"exhaustive"}
     assert int(attacks[0].victims.sum()) > 200
-    assert min(rates.values()) >= 0.9, rates
-    assert not any(is_broken(a) for a in attacks)
+    # Words in any order are no attack: they fail on any network, and are called broken for it.
+    weak = {"random", "dictionary_words"}
+    assert min(rate for name, rate in rates.items() if name not in weak) >= 0.9, rates
+    assert {a.name for a in attacks if is_broken(a)} <= weak
     # The order that is known of these attacks: greedy needs least.
     assert median_additions(attacks[0]) < median_additions(attacks[1])
 

@@ -7,6 +7,11 @@
 
 from __future__ import annotations
 
+from ._bits import bca as bca
+from ._bits import bga as bga
+from ._bits import dfgsm as dfgsm
+from ._bits import grosse as grosse
+from ._bits import rfgsm as rfgsm
 from ._everything import everything as everything
 from ._exhaustive import exhaustive as exhaustive
 from ._greedy import greedy as greedy
@@ -19,11 +24,27 @@ from ._measures import median_additions as median_additions
 from ._merge import benign_merge as benign_merge
 from ._moves import Moves as Moves
 from ._moves import only_adds as only_adds
+from ._polish import polish as polish
+from ._projected import pgd_l1 as pgd_l1
+from ._projected import pgd_l2 as pgd_l2
+from ._projected import pgd_linf as pgd_linf
+from ._projected import stepwise_max as stepwise_max
+from ._random import random_additions as random_additions
+from ._removal import removal as removal
 from ._search import Attacked as Attacked
 from ._search import Search as Search
+from ._suite import BUDGETS as BUDGETS
+from ._suite import QUICK as QUICK
+from ._suite import Suite as Suite
 from ._suite import suite as suite
 from ._victims import BlackBox as BlackBox
 from ._victims import Differentiable as Differentiable
+from ._victims import HasSlope as HasSlope
 from ._victims import Victim as Victim
 from ._victims import scores as scores
+from ._words import best_words as best_words
+from ._words import dictionary_words as dictionary_words
+from ._words import first_words as first_words
+from ._words import frequent_words as frequent_words
+from ._words import ratio_words as ratio_words
 from ._wrong import BrokenAttack as BrokenAttack

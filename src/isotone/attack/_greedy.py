@@ -18,6 +18,8 @@ from ._victims import Victim
 
 # How many further blocks of candidates a row may try, before it gives up, when none of the first lowers its score.
 FURTHER = 2
+# How many times as many candidates a row tries in its first step, where the guess is the same for all rows.
+FIRST = 4
 
 
 def greedy(
@@ -55,22 +57,7 @@ def greedy(
     if candidates < 1:
         raise BadInput("candidates", f"{candidates} came", "at least 1 would be right")
     search = Search("greedy", victim, x, threshold, moves, budget=budget)
-    now, score, rows = search.home.clone(), search.best_score.clone(), search.everyone()
-    # Moves that did not help this row go behind those not tried yet: the guess of a black box never learns by itself.
-    aside = torch.zeros_like(now, dtype=torch.bool)
-    steps = moves.features if budget is None else min(budget, moves.features)
-    for step in range(steps):
-        if not len(rows):
-            break
-        feature, score[rows] = _best_move(search, now, score, rows, aside=aside, candidates=candidates)
-        rows, feature = rows[feature >= 0], feature[feature >= 0]
-        now[rows, feature] = search.moves.target[feature]
-        search.offer(rows, now[rows], score[rows])
-        rows = rows[score[rows] > search.threshold]
-        if progress is not None:
-            progress(step + 1, steps)
-    if progress is not None:
-        progress(steps, steps)
+    climb(search, search.home.clone(), search.best_score.clone(), budget, candidates=candidates, progress=progress)
     return search.result()
 
 
@@ -81,11 +68,49 @@ def greedy_unlimited(
     return greedy(victim, x, threshold, moves, None, candidates=candidates, progress=progress)
 
 
+def climb(
+    search: Search,
+    now: Tensor,
+    score: Tensor,
+    budget: int | None,
+    *,
+    rows: Tensor | None = None,
+    candidates: int = 16,
+    progress: Progress | None = None,
+) -> None:
+    """From `now`, shape (victims, d), with these scores: add the best move of each of `rows`, and offer what comes.
+
+    A guess that never learns is mended by what was measured: each row remembers the effect of the moves it tried, and
+    looks at four times as many of them in its first step.
+    """
+    rows = search.everyone() if rows is None else rows
+    # Moves that did not help this row go behind those not tried yet: the guess of a black box never learns by itself.
+    aside = torch.zeros_like(now, dtype=torch.bool)
+    static = bool(getattr(search.victim, "static", False))
+    known = torch.full_like(now, torch.nan) if static else None
+    steps = search.moves.features if budget is None else min(budget, search.moves.features)
+    for step in range(steps):
+        if not len(rows):
+            break
+        wide = candidates * FIRST if static and step == 0 else candidates
+        feature, score[rows] = _best_move(search, now, score, rows, aside=aside, known=known, candidates=wide)
+        rows, feature = rows[feature >= 0], feature[feature >= 0]
+        now[rows, feature] = search.moves.target[feature]
+        search.offer(rows, now[rows], score[rows])
+        rows = rows[score[rows] > search.threshold]
+        if progress is not None:
+            progress(step + 1, steps)
+    if progress is not None:
+        progress(steps, steps)
+
+
 def _best_move(
-    search: Search, now: Tensor, score: Tensor, rows: Tensor, *, aside: Tensor, candidates: int
+    search: Search, now: Tensor, score: Tensor, rows: Tensor, *, aside: Tensor, known: Tensor | None, candidates: int
 ) -> tuple[Tensor, Tensor]:
     """Best feature to add for each of `rows`, -1 where none lowers the score; and the score then. Both (len(rows),)."""
     order = search.prefer(now[rows])  # (rows, d), +inf: not available
+    if known is not None:
+        order = torch.where(known[rows].isnan() | order.isinf(), order, known[rows])
     span = order.masked_fill(order.isinf(), 0.0).abs().amax(1, keepdim=True)
     order += aside[rows] * (2 * span + 1)
     best_feature, best_score = torch.full_like(rows, -1), score[rows]
@@ -97,6 +122,8 @@ def _best_move(
             break
         feature = picked[row, slot]
         found = search.ask_moves(now, rows[waiting[row]], feature)
+        if known is not None:
+            known[rows[waiting[row]], feature] = (found - score[rows[waiting[row]]]).float()
         useless = ~(found < score[rows[waiting[row]]])
         aside[rows[waiting[row]][useless], feature[useless]] = True
         order[waiting[row], feature] = torch.inf

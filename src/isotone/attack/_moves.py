@@ -1,6 +1,7 @@
 """What the attacker can do to each feature.
 
 - a move takes one feature to its target: 1 for a name, a cap for a number that may rise, a floor for one that may fall;
+- a number may also stop on its way, at whole steps where it counts something;
 - nothing ever moves the other way, and `only_adds` is the judge of that.
 """
 
@@ -27,9 +28,11 @@ class Moves:
         target: shape (d,), float32, in the units of the feature: the value it takes when it is "added".
         directions: shape (d,), int8: +1 where the attacker raises the feature, -1 where the attacker lowers it; what is
             not addable may be 0.
+        step: shape (d,), float32, or a number: where a feature may stop on its way. 0: anywhere; 1: at whole counts;
+            inf, which is meant where nothing is said: nowhere, as a name is there or not.
 
     Raises:
-        BadInput: shapes that differ, another direction, an addable feature without a finite target.
+        BadInput: shapes that differ, another direction, an addable feature without a finite target, a step below 0.
 
     >>> moves = Moves.between((1, -1, 0), low=0.0, high=1.0)
     >>> moves.available(torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.5, 0.0]]))
@@ -40,11 +43,18 @@ class Moves:
     addable: Tensor
     target: Tensor
     directions: Tensor
+    step: Any = torch.inf
 
     def __post_init__(self) -> None:
         for name, dtype in (("addable", torch.bool), ("target", torch.float32), ("directions", torch.int8)):
             # A copy: what the caller does to an array later must not change what the attacker can do.
             object.__setattr__(self, name, as_tensor(getattr(self, name), dtype).clone())
+        step = as_tensor(self.step, torch.float32)
+        if step.shape not in ((), self.target.shape) or not bool((step >= 0).all()):
+            raise BadInput(
+                "moves", f"step has shape {tuple(step.shape)}", "numbers from 0 on are right, one per feature"
+            )
+        object.__setattr__(self, "step", step.to(self.target.device).expand(self.target.shape).clone())
         shapes = [tuple(t.shape) for t in (self.addable, self.target, self.directions)]
         if len(set(shapes)) > 1 or len(shapes[0]) != 1:
             raise BadInput("moves", f"addable, target and directions have shapes {shapes}", "all three have shape (d,)")
@@ -59,12 +69,13 @@ class Moves:
             )
 
     @classmethod
-    def between(cls, directions: Any, low: Any, high: Any) -> Moves:
+    def between(cls, directions: Any, low: Any, high: Any, step: Any = torch.inf) -> Moves:
         """Rise to `high` where the direction is +1, fall to `low` where it is -1, stay where it is 0.
 
         Args:
             directions: one -1, 0 or +1 per feature, such as `Threat(...).directions(names)`.
             low, high: numbers, or shape (d,); the smallest and largest values seen in training are a usual choice.
+            step: as above.
 
         Raises:
             BadInput: another direction, or bounds of another shape.
@@ -79,7 +90,7 @@ class Moves:
             if value.shape not in ((), way.shape):
                 raise BadInput("moves", f"{name} has shape {tuple(value.shape)}", f"a number, or ({len(way)},)")
             bounds.append(value.expand(way.shape))
-        return cls(way != FREE, torch.where(way > 0, bounds[1], bounds[0]), way)
+        return cls(way != FREE, torch.where(way > 0, bounds[1], bounds[0]), way, step)
 
     @property
     def features(self) -> int:
@@ -90,7 +101,19 @@ class Moves:
         """The same moves on a device; itself where it is there already."""
         if self.target.device == device:
             return self
-        return Moves(self.addable.to(device), self.target.to(device), self.directions.to(device))
+        return Moves(self.addable.to(device), self.target.to(device), self.directions.to(device), self.step.to(device))
+
+    def opposite(self, end: Any = 0.0) -> Moves:
+        """What takes additions back, to `end`: removals, which a guarantee about additions says nothing of.
+
+        Args:
+            end: a number, or shape (d,): where a feature that is taken away ends.
+
+        >>> Moves.between((1, -1), 0.0, 1.0).opposite([0.0, 1.0]).available(torch.tensor([[1.0, 1.0]]))
+        tensor([[ True, False]])
+        """
+        ends = as_tensor(end, torch.float32).to(self.target.device).expand(self.target.shape)
+        return Moves(self.addable, ends, -self.directions, self.step)
 
     def available(self, x: Tensor) -> Tensor:
         """Shape (n, d), bool: addable, and short of the target. A missing value (NaN) is out of reach."""
@@ -100,6 +123,28 @@ class Moves:
     def moved(self, x: Tensor, chosen: Tensor) -> Tensor:
         """`x` with the chosen features, shape (n, d) bool, at their targets; what is not available stays."""
         return torch.where(chosen & self.available(x), self.target, x)
+
+    def partly(self, x: Tensor, chosen: Tensor, share: Tensor) -> Tensor:
+        """`x` with the chosen features so far on their way, on whole steps and one at least; names go all the way.
+
+        Args:
+            x: shape (n, d).
+            chosen: shape (n, d), bool.
+            share: shape (n, d), from 0 to 1.
+
+        >>> moves = Moves.between((1, 1, 1), 0.0, 10.0, step=[torch.inf, 1.0, 0.0])
+        >>> moves.partly(torch.zeros(1, 3), torch.ones(1, 3, dtype=torch.bool), torch.full((1, 3), 0.36))
+        tensor([[10.0000,  4.0000,  3.6000]])
+        """
+        way = self.target - x
+        grid = torch.where((self.step == 0) | self.step.isinf(), 1.0, self.step)
+        whole = (share * way.abs() / grid).round().clamp(min=1.0) * grid * way.sign()
+        so_far = x + torch.where(self.step == 0, share * way, whole)
+        # Rounding, or the last step, must not pass the target.
+        so_far = torch.where(
+            self.directions > 0, torch.minimum(so_far, self.target), torch.maximum(so_far, self.target)
+        )
+        return torch.where(chosen & self.available(x), torch.where(self.step.isinf(), self.target, so_far), x)
 
     def toward(self, x: Tensor, other: Tensor) -> Tensor:
         """`x` moved towards `other`, shape (d,) or (n, d), as far as the attacker can: of names, the union."""

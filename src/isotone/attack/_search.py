@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import BadInput
 from ._moves import Moves, changed, only_adds
-from ._victims import Victim, as_rows, preferences, scores, scores_of_moves
+from ._victims import Victim, as_rows, preferences, scores, scores_of_moves, slopes
 
 Progress = Callable[[int, int], object]
 
@@ -32,12 +32,16 @@ class Attacked:
             where none were found; 0 for rows that were not detected to begin with.
         scores: shape (n,), float64: the lowest score found; of rows that are no victims, their own.
         examples: shape (n, d), float32: for evading rows the one with the fewest additions, else the lowest-scored one.
+        queries: how many scores it asked for, over all victims.
+        guesses: how many rows it asked the victim's guess, or its gradient, about.
     """
 
     name: str
     additions: Tensor
     scores: Tensor
     examples: Tensor
+    queries: int = 0
+    guesses: int = 0
 
     @property
     def victims(self) -> Tensor:
@@ -90,6 +94,7 @@ class Search:
         self.best_score = self._before[self.victims]
         self.lowest = self.best_score.clone()
         self.fewest = torch.full_like(self.victims, -1)
+        self.queries = self.guesses = 0
 
     @property
     def evaded(self) -> Tensor:
@@ -102,17 +107,25 @@ class Search:
 
     def ask(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
         """Scores of `x`, candidates for the victims `rows` (all of them, if not given); shape (len(x),)."""
+        self.queries += len(x)
         return (
             scores(self.victim, x, self.victims if rows is None else self.victims[rows]) if len(x) else self._nothing()
         )
 
     def ask_moves(self, now: Tensor, rows: Tensor, features: Tensor) -> Tensor:
         """Scores of `now[rows[i]]` with `features[i]` added."""
+        self.queries += len(rows)
         return scores_of_moves(self.victim, now, rows, features, self.moves, names=self.victims)
 
     def prefer(self, x: Tensor) -> Tensor:
         """The victim's guess for each move, shape of `x`; +inf where the move is not available."""
+        self.guesses += len(x)
         return preferences(self.victim, x, self.moves).masked_fill(~self.moves.available(x), torch.inf)
+
+    def slope(self, x: Tensor) -> Tensor:
+        """The gradient of the score at `x`, shape of `x`; 0 where it is NaN."""
+        self.guesses += len(x)
+        return slopes(self.victim, x)
 
     def offer(self, rows: Tensor, candidates: Tensor, found: Tensor) -> None:
         """Keep a candidate where it is the best so far; `rows` names each victim at most once.
@@ -159,7 +172,7 @@ class Search:
         additions, lowest = torch.zeros(len(self.x), dtype=torch.int64, device=self.x.device), self._before.clone()
         additions[self.victims] = torch.where(evaded, self.fewest, -1)
         lowest[self.victims] = torch.where(evaded, torch.minimum(self.lowest, again), torch.minimum(again, before))
-        return Attacked(self.name, additions, lowest, examples)
+        return Attacked(self.name, additions, lowest, examples, self.queries, self.guesses)
 
     def _nothing(self) -> Tensor:
         return self.x.new_zeros(0, dtype=torch.float64)

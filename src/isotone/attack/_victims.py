@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, final
+from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
 import torch
@@ -31,6 +31,15 @@ class Victim(Protocol):
 
     def preference(self, x: Tensor, moves: Moves) -> Tensor:
         """Shape (n, d): a guess of the score's change under each move; lower is better for the attacker."""
+        ...
+
+
+@runtime_checkable
+class HasSlope(Protocol):
+    """A victim whose gradient may be asked, also between the values that a row can really take."""
+
+    def slope(self, x: Tensor) -> Tensor:
+        """Shape (n, d) to (n, d)."""
         ...
 
 
@@ -61,6 +70,14 @@ class Differentiable:
         Raises:
             BadInput: the score has no gradient.
         """
+        return self.slope(x) * (moves.target - x)
+
+    def slope(self, x: Tensor) -> Tensor:
+        """The gradient of the score, shape (n, d).
+
+        Raises:
+            BadInput: the score has no gradient.
+        """
         with torch.inference_mode(False), torch.enable_grad():
             leaf = x.detach().clone().requires_grad_()
             total = _one_per_row(self._score(leaf), len(x)).sum()
@@ -69,7 +86,7 @@ class Differentiable:
                     "score", "it has no gradient", "a differentiable victim needs one", "Attack it with `BlackBox`."
                 )
             (slope,) = torch.autograd.grad(total, leaf, allow_unused=True, materialize_grads=True)
-        return slope * (moves.target - x)
+        return slope
 
 
 @final
@@ -94,6 +111,9 @@ class BlackBox:
     >>> victim.preference(torch.zeros(1, 2), Moves.between((1, 1), 0.0, 3.0))
     tensor([[ 3., -6.]])
     """
+
+    # The guess is the same for every row and never learns: attacks remember what they measured instead.
+    static = True
 
     def __init__(self, predict: Callable[[np.ndarray[Any, Any]], Any], sample: Any, benign: Any | None = None) -> None:
         self._predict = predict
@@ -170,6 +190,19 @@ def preferences(victim: Victim, x: Tensor, moves: Moves) -> Tensor:
     """Guesses of the effect of each move, shape (n, d), all finite; NaN counts as "does nothing"."""
     found = _in_blocks(lambda block: victim.preference(block, moves), x)
     return found.float().nan_to_num(nan=0.0).clamp(-HUGE, HUGE)
+
+
+def slopes(victim: Victim, x: Tensor) -> Tensor:
+    """Gradients of the score, shape (n, d), all finite; NaN counts as 0.
+
+    Raises:
+        BadInput: the victim has none.
+    """
+    if not isinstance(victim, HasSlope):
+        raise BadInput(
+            "victim", f"{type(victim).__name__} has no slope()", "this attack follows gradients", "Try `greedy`."
+        )
+    return _in_blocks(victim.slope, x).float().nan_to_num(nan=0.0).clamp(-HUGE, HUGE) if len(x) else x.clone()
 
 
 def block_rows(features: int) -> int:
