@@ -28,7 +28,7 @@ from typing import Any
 import capstone
 import pyarrow as pa
 import pyarrow.parquet as pq
-from build import MASKED, Package, downloaded, elf_files, hashed
+from build import MASKED, Package, downloaded, elf_files, hashed  # type: ignore[attr-defined]  # build.py of this folder
 from elftools.common.exceptions import ELFError
 from elftools.dwarf.callframe import FDE
 from elftools.elf.elffile import ELFFile
@@ -97,7 +97,7 @@ class Program:
     def _bytes(self, start: int, end: int) -> bytes:
         for low, content in self.content:
             if low <= start and end <= low + len(content):
-                return content[start - low : end - low]
+                return bytes(content[start - low : end - low])
         return b""
 
     def _stubs(self) -> dict[int, str]:
