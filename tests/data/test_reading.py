@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isotone.data import _delimited, _streams, read_blocks, read_table
+from isotone.data import _delimited, _jsonl, _streams, read_blocks, read_table
+from isotone.data._arrow_json import plain_table
 from isotone.errors import BadInput, MissingExtra
 
 ROWS = [
@@ -275,8 +276,57 @@ def test_a_json_row_of_another_kind_leaves_its_neighbours_alone(tmp_path):
         (0, [["a"]]),
         (1, ["a b"]),
         (2, [["c"]]),
-        (3, [7, None]),
+        (3, [7]),
+        (4, [None]),  # a last line without an end comes by itself
     ]
+
+
+ODD_CELLS = [
+    "1", "2.5", "-0", "1e999", "NaN", "Infinity", "Inf", "-Inf", "9007199254740993", "9223372036854775808", "1e5",
+    "01", "true", "null", '"a"', '"\\u0041"', '"\\ud800"', '"\\ud83d\\ude00"', '"\x01"', '"\udcff"', '"\\u0000"', '["a"]',
+    "[]", '["a","b","a"]', '["a",null]', '["a",1]', "[[[]]]", '{"a":1}', '{"a":0}', "{}", "", "x", '"b"} {"id":"c"', '"a"\r',
+]  # fmt: skip
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["id", "n", "names", "other", "\\u0069d"]), st.sampled_from(ODD_CELLS)), max_size=5
+    ),
+    st.sampled_from(["{%s}", "{%s", "%s}", " {%s} ", "{%s}{%s}", "\ufeff{%s}", "[{%s}]", "{%s},"]),
+    st.integers(0, 30),
+)
+@settings(max_examples=120, deadline=None)
+def test_the_fast_way_through_json_lines_says_the_same_as_the_careful_one(tmp_path_factory, pairs, form, at):
+    folder = tmp_path_factory.mktemp("odd")
+    odd = form.replace("%s", ", ".join(f'"{key}": {cell}' for key, cell in pairs))
+    plain = [f'{{"id": "r{i}", "n": {i}.5, "names": ["a", "b{i}"], "other": {i}}}' for i in range(30)]
+    text = "\n".join([*plain, *plain[:at], odd, *plain[at:]]) + "\n"
+    (folder / "x.jsonl").write_bytes(text.encode(errors="surrogateescape"))
+    found = []
+    for piece in (700, 1 << 30):  # the first lets the fast way try all but the first lines, the second leaves it out
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(_jsonl, "PIECE", piece)
+            blocks = list(read_blocks(folder / "x.jsonl", columns=["id", "n", "names"]))
+        rows = [row for block in blocks for row in block.table.to_pylist()]
+        failures = {block.first + place: why for block in blocks for place, why in block.failures.items()}
+        found.append((rows, failures, len(blocks)))
+    assert repr(found[0][:2]) == repr(found[1][:2])
+    assert found[0][2] > 1
+
+
+def test_plain_lines_go_the_fast_way_and_others_do_not():
+    types = {"id": pa.string(), "n": pa.float64()}
+    assert plain_table(b'{"id": "a", "n": 1}\n{"n": 2}\n', types).to_pylist() == [
+        {"id": "a", "n": 1.0},
+        {"id": None, "n": 2.0},
+    ]
+    # A line with two rows beside one with none: as many rows as lines, and not the same rows.
+    assert plain_table(b'{"id": "a"}{"id": "b"}\n\n', types) is None
+    assert plain_table(b'{"id":\n"a"}\n{"id": "b"}{"id": "c"}\n', types) is None
+    assert plain_table(b'{"id": "a", "id": "b"}\n', types) is None
+    assert plain_table(b'{"id": "a", "who": "b"}\n', types) is None
+    assert plain_table(b'{"n": Inf}\n', types) is None
+    assert plain_table(b'{"id": "\xff"}\n', types) is None
 
 
 def test_a_long_line_is_a_failure_and_the_next_line_is_read(tmp_path, monkeypatch):

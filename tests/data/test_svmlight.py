@@ -1,4 +1,4 @@
-"""SVMlight: what the file says is what the table holds, block by block too; a broken line is a fault of its row alone."""
+"""SVMlight: the table holds what the file says, block by block too; a broken line is a fault of its row alone."""
 
 from __future__ import annotations
 

@@ -7,41 +7,127 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import BadInput, require
-from ._streams import BLOCK_SIZE, Block, Lines, check_columns, check_names, open_text, table_of
+from ._arrow_json import is_plain, plain_table
+from ._streams import (
+    BLOCK_SIZE,
+    Block,
+    Lines,
+    check_columns,
+    check_names,
+    open_bytes,
+    open_text,
+    parts_of,
+    table_of,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Kind = Literal["a number", "text", "a list of names"]
 Row = dict[str, Any]
+
+PIECE = 1 << 16  # bytes around a line that is not plain, which are read carefully
+MOST_MISSES = 32
 
 
 def jsonl_blocks(path: Path, rows: int | None, columns: Iterable[str] | None) -> Iterator[Block]:
     """Blocks of at most `rows` rows; `rows=None` is the whole file in one, and then a key must keep its kind."""
     wanted = None if columns is None else list(dict.fromkeys(columns))
-    checked = False
-    first = 0
-    with open_text(path) as stream:
-        lines = Lines(stream)
+    if rows is None:
+        with open_text(path) as stream:
+            yield from _Careful(path, wanted).blocks(Lines(stream), None)
+        return
+    with open_bytes(path) as stream:
+        yield from _streamed(path, parts_of(stream), rows, wanted)
+
+
+def _streamed(path: Path, parts: Iterable[bytes], rows: int, wanted: list[str] | None) -> Iterator[Block]:
+    """Fast where lines are as plain as those that were read carefully before; one that is not costs a small piece."""
+    careful = _Careful(path, wanted)
+    misses = 0
+    for number, part in enumerate(parts):
+        # Files that are never plain are not asked again and again.
+        hopeful = misses < MOST_MISSES or number % MOST_MISSES == 0
+        pieces = [part]
+        while pieces:
+            piece = pieces.pop()
+            table = plain_table(piece, careful.types) if careful.types and hopeful else None
+            if table is not None:
+                misses = 0
+                yield from careful.taken(table, rows)
+            elif hopeful and len(piece) > PIECE and (cut := _cut(piece, careful.types is None)):
+                pieces += [piece[cut:], piece[:cut]]
+            else:
+                misses += 1
+                text = io.TextIOWrapper(io.BytesIO(piece), encoding="utf-8", errors="surrogateescape", newline="")
+                yield from careful.blocks(Lines(text, careful.lines), rows)
+
+
+def _cut(piece: bytes, early: bool) -> int:
+    """Where a line ends: near the middle, or early on if there is nothing to go by yet; 0 for nowhere."""
+    end = piece.find(b"\n", PIECE if early else len(piece) // 2) + 1
+    return end if end < len(piece) else 0
+
+
+class _Careful:
+    """Line by line; it counts the rows and lines that have been read so far."""
+
+    def __init__(self, path: Path, wanted: list[str] | None) -> None:
+        self.path, self.wanted = path, wanted
+        self.rows = self.lines = 0
+        self.types: dict[str, Any] = {}  # of all keys: what nobody wants must be plain too
+        self._checked = False
+
+    def blocks(self, lines: Lines, rows: int | None) -> Iterator[Block]:
         source = iter(lines)
         while chunk := list(_objects(source, lines, rows)):
             seen = dict.fromkeys(key for row in chunk if isinstance(row, dict) for key in row)
-            if seen and not checked:
+            if seen and not self._checked:
                 # Only once: later, a key that all rows of a chunk lack is the fault of those rows, not of the file.
-                if wanted is None:
-                    check_names(path, list(seen), None)
+                if self.wanted is None:
+                    check_names(self.path, list(seen), None)
                 else:  # other keys of other rows are nobody's concern
-                    check_columns(str(path), wanted, list(seen))
-                checked = True
-            known = list(seen) if wanted is None else wanted
-            for run in _runs(path, chunk, known, whole=rows is None):
-                yield _block(first, run, known)
-                first += len(run)
+                    check_columns(str(self.path), self.wanted, list(seen))
+                self._checked = True
+            known = list(seen) if self.wanted is None else self.wanted
+            for run in _runs(self.path, chunk, known, whole=rows is None):
+                yield _block(self.rows, run, known)
+                self.rows += len(run)
+            if rows is not None:
+                self.types = _all_types(chunk, seen, self.types)
+        self.lines = lines.number
+
+    def taken(self, table: pa.Table, rows: int) -> Iterator[Block]:
+        """Blocks of a table that was read the fast way."""
+        self.lines += table.num_rows
+        if self.wanted is not None:
+            table = table.select(self.wanted)
+        for start in range(0, table.num_rows, rows):
+            yield Block(self.rows, table.slice(start, rows))
+            self.rows += min(rows, table.num_rows - start)
+
+
+def _all_types(chunk: list[Row | str], seen: Iterable[str], before: dict[str, Any]) -> dict[str, Any]:
+    """The type of every key so far, wanted or not; nothing if one of them is not plain."""
+    pa = require("pyarrow", "tables")
+    types = dict(before)
+    for key in seen:
+        cells = [row.get(key) for row in chunk if isinstance(row, dict)]
+        if len({_kind(cell) for cell in cells if cell is not None}) > 1:
+            return {}
+        found = _type(cells)
+        if key not in types or (types[key], found) == (pa.int64(), pa.float64()):
+            types[key] = found
+    return types if all(map(is_plain, types.values())) else {}
 
 
 def _objects(source: Iterator[str], lines: Lines, rows: int | None) -> Iterator[Row | str]:

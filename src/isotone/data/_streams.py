@@ -6,7 +6,11 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
+import os
+import select
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
 
 LONGEST_LINE = 1 << 26  # characters
 BLOCK_SIZE = 1 << 25  # characters after which a block ends, however few its rows
+PART = 1 << 21  # bytes that are read at once
+STDIN = "-"
 
 
 @dataclass(frozen=True)
@@ -42,14 +48,16 @@ class Block:
 class Lines:
     """The lines of a text stream, counted in `number` and measured in `size`; `cut` says that the last was too long.
 
+    `before` lines came before it.
+
     >>> import io
     >>> list(Lines(io.StringIO("a\\nb")))
     ['a\\n', 'b']
     """
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: IO[str], before: int = 0) -> None:
         self.stream = stream
-        self.number = 0
+        self.number = before
         self.size = 0
         self.cut = False
 
@@ -66,9 +74,68 @@ class Lines:
 
 def open_text(path: Path) -> IO[str]:
     """The file as text, unzipped if it ends in .gz; bytes that are not UTF-8 come as surrogates, see `is_utf8`."""
+    if str(path) == STDIN:
+        return os.fdopen(os.dup(sys.stdin.fileno()), encoding="utf-8-sig", errors="surrogateescape", newline="")
     opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
     stream: IO[str] = opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
     return stream
+
+
+def open_bytes(path: Path) -> Any:
+    """The file as bytes, unzipped if it ends in .gz; `-` is standard input, read as it comes."""
+    if str(path) == STDIN:
+        return _AsItComes(sys.stdin.fileno())
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+
+
+class _AsItComes:
+    """A pipe or terminal: a read waits for the first bytes only, and takes what is there besides."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __enter__(self) -> _AsItComes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass  # standard input is not ours to close
+
+    def read(self, most: int) -> bytes:
+        found = [os.read(self._descriptor, most)]
+        size = len(found[0])
+        while found[-1] and size < most and self._ready():
+            found.append(os.read(self._descriptor, most - size))
+            size += len(found[-1])
+        return b"".join(found)
+
+    def _ready(self) -> bool:
+        try:
+            return bool(select.select([self._descriptor], [], [], 0)[0])
+        except (OSError, ValueError):  # where pipes cannot be asked
+            return False
+
+
+def parts_of(stream: Any) -> Iterator[bytes]:
+    """The bytes in parts that end where a line does; a line that is too long is cut, and its rest left out."""
+    held = stream.read(PART).removeprefix(codecs.BOM_UTF8)
+    rest = b""
+    while held or rest:
+        end = held.rfind(b"\n") + 1
+        if not held:
+            yield rest
+            return
+        if end:
+            yield rest + held[:end]
+            rest = held[end:]
+        else:
+            rest += held
+            if len(rest) >= LONGEST_LINE:
+                yield b"." * LONGEST_LINE  # `Lines` sees that it was cut
+                rest = b""
+                while held and b"\n" not in held:
+                    held = stream.read(PART)
+                rest = held[held.find(b"\n") + 1 :]
+        held = stream.read(PART)
 
 
 def is_utf8(value: object) -> bool:

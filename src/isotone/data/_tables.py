@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import BadInput, listed, require
 from ._delimited import delimited_blocks
 from ._jsonl import jsonl_blocks
-from ._streams import Block, check_names
+from ._streams import STDIN, Block, check_names
 from ._svmlight import SUFFIXES, svmlight_blocks
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def read_table(path: str | os.PathLike[str], columns: Iterable[str] | None = Non
         path: CSV or TSV with a header (quotes as in RFC 4180, UTF-8), JSON lines (one object a line), each also with
             .gz, or Parquet. In CSV and TSV a column of which every filled cell is an integer, a number, or true/false
             gets that type; an empty cell, NA, NaN or null is then null. In JSON lines an array of strings becomes
-            list<string>, and so does an object name -> count: the names whose count is above 0. SVMlight (.svm,
+            list<string>, and so does an object name -> count: the names whose count is above 0; "-" is standard input,
+            in JSON lines. SVMlight (.svm,
             .svmlight, .libsvm, also with .gz) has the columns "label" and "names" (lists of the features above 0) if
             all its values are 0 or 1, else "label" and a column for each feature. Features are called f<index>, with
             the index of the file, or what a file beside it says: rows.names for rows.svm, one name a line.
@@ -138,7 +139,9 @@ def _blocks(path: Path, rows: int | None, columns: Iterable[str] | None) -> Iter
 
 
 def _format(path: Path) -> str:
-    """Which of FORMATS the name ends in."""
+    """Which of FORMATS the name ends in; standard input is JSON lines."""
+    if str(path) == STDIN:
+        return ".jsonl"
     found = [suffix for suffix in FORMATS if path.name.lower().endswith(suffix)]
     if not found:
         raise BadInput(
@@ -148,6 +151,8 @@ def _format(path: Path) -> str:
 
 
 def _check_file(path: Path) -> None:
+    if str(path) == STDIN:
+        return
     if path.is_dir():
         raise BadInput(str(path), "it is a folder", "a file would be right", "Name one of the files in it.")
     if not path.exists():
