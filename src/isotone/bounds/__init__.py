@@ -1,0 +1,13 @@
+"""What no attacker of a stated strength can do: certified bounds for single samples.
+
+- how many additions are needed at least, for networks that nobody made monotone as well;
+- certified beside empirical detection, at every budget.
+"""
+
+from ._additions import additions_needed as additions_needed
+from ._additions import score_bound as score_bound
+from ._needed import UNLIMITED as UNLIMITED
+from ._needed import Contradiction as Contradiction
+from ._needed import Needed as Needed
+from ._needed import beside as beside
+from ._needed import certified_curve as certified_curve
