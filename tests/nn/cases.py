@@ -16,6 +16,8 @@ from isotone.nn import (
     ByteNetwork,
     ByteStream,
     CumulativeLink,
+    GraphNetwork,
+    GraphTwin,
     LearnedRamps,
     MinMax,
     MonotoneBatchNorm,
@@ -26,6 +28,8 @@ from isotone.nn import (
     MonotoneResidual,
     NameMax,
     NameSum,
+    NodeEncoder,
+    PaddedGraphs,
     PerOutput,
     Quantiles,
     Ramps,
@@ -70,6 +74,24 @@ class OverWindows(nn.Module):
 
 def of_bytes(**settings: object) -> nn.Module:
     return OverWindows(ByteNetwork(5, 4, hidden=(6,), labels=2, embedding=2, **settings))
+
+
+class OverPresences(nn.Module):
+    """A network on graphs of three given nodes at most as a function of presences: of nodes, then of edges."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.padded = PaddedGraphs(network, nodes=3)
+        self.register_buffer("x", torch.rand(1, 3, 2))
+
+    def forward(self, presence: Tensor) -> Tensor:
+        rows = len(presence)
+        edges = presence[:, 3:].reshape(rows, 1, 3, 3)
+        return self.padded(self.x.expand(rows, -1, -1), presence[:, :3], edges)
+
+
+def graphs(**settings: object) -> OverPresences:
+    return OverPresences(GraphNetwork(2, width=8, hidden=(8,), **settings))
 
 
 class Case(NamedTuple):
@@ -120,6 +142,9 @@ CASES = {
     "Bounded above":            Case(lambda: Bounded(high=2.0),                               [("numbers", (1,) * 3)],                            "the other"),
     "PerOutput":                Case(lambda: PerOutput(3, (8,), [MIXED, (1, -1, 1)]),         [("numbers", MIXED)],                               "what two rows have in common"),
     "TabularNetwork":           Case(lambda: TabularNetwork([[0.0, 1.0, 2.0]] * 3, MIXED, hidden=(8,)), [("numbers", MIXED)],                     "ramps, an embedding, two ways"),
+    "NodeEncoder":              Case(lambda: NodeEncoder(3, 4, MIXED),                        [("numbers", MIXED)],                               "one of each"),
+    "GraphNetwork, max":        Case(lambda: graphs(aggregation="max"),                       [("names", (1,) * 12)],                             "nodes and edges appear"),
+    "GraphNetwork, top":        Case(lambda: graphs(aggregation="top2_sum", readout="top2_sum", both_ways=True), [("names", (1,) * 12)],          "the largest two"),
     "NameSum, up":              Case(lambda: OverVocabulary(NameSum(NAMES, 3)),               [("names", UP)],                                    "rows at least 0"),
     "NameSum, mixed":           Case(lambda: OverVocabulary(NameSum(NAMES, 3, MIXED_NAMES)),  [("names", MIXED_NAMES)],                           "a sign for each name"),
     "NameMax, up":              Case(lambda: OverVocabulary(NameMax(NAMES, 3)),               [("names", UP)],                                    "the largest row"),
@@ -144,6 +169,8 @@ TWINS = {
     "network, sum": (lambda: network(monotone=False, pool="sum"), [("names", UP)]),
     "bytes": (lambda: of_bytes(monotone=False), [("names", UP)]),
     "network, numbers": (lambda: network((1, -1), KNOTS, names=0, monotone=False), [("numbers", (1, -1))]),
+    "GraphNetwork": (lambda: graphs(monotone=False), [("names", (1,) * 12)]),
+    "GraphTwin": (lambda: OverPresences(GraphTwin("gcn", 2, 8)), [("names", (1,) * 12)]),
     "ensemble": (
         lambda: ensemble((1,) * NAMES + (1, -1), KNOTS, monotone=False),
         [("names", UP), ("numbers", (1, -1))],
@@ -158,6 +185,7 @@ NO_MODELS = {
     refuse_unsafe: "says what may not be there",
     head: "makes one of the heads",
     ByteStream: "a file that arrives",
+    GraphTwin: "a control, and not monotone",
     Windows: "a grid",
 }
 # Free parameters, of which no value breaks the direction.

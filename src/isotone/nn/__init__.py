@@ -17,6 +17,7 @@ from ._graphs import GraphNetwork as GraphNetwork
 from ._graphs_layer import GraphConv as GraphConv
 from ._graphs_layer import NodeEncoder as NodeEncoder
 from ._graphs_padded import PaddedGraphs as PaddedGraphs
+from ._graphs_twin import GraphTwin as GraphTwin
 from ._heads import Bounded as Bounded
 from ._heads import CumulativeLink as CumulativeLink
 from ._heads import Quantiles as Quantiles
@@ -28,6 +29,7 @@ from ._names import Bag as Bag
 from ._names import NameMax as NameMax
 from ._names import NameSum as NameSum
 from ._network import MonotoneNetwork as MonotoneNetwork
+from ._patterns import MaxPatterns as MaxPatterns
 from ._per_output import PerOutput as PerOutput
 from ._ramps import Ramps as Ramps
 from ._ramps import quantile_knots as quantile_knots

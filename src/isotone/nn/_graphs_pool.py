@@ -115,8 +115,8 @@ def _top(k: int, values: Tensor, owner: Tensor, nothing: Tensor) -> Tensor:
     by_set = owner[largest].argsort(dim=0, stable=True)
     order = largest.gather(0, by_set)
     sets = owner[order]
-    first = torch.bincount(owner, minlength=len(nothing)).cumsum(0).roll(1)
-    first[0] = 0
+    sizes = torch.bincount(owner, minlength=len(nothing))
+    first = sizes.cumsum(0) - sizes
     place = torch.arange(len(values), device=values.device)[:, None] - first[sets]
     taken = torch.where(place < k, values.gather(0, order), 0.0)
     return nothing.scatter_add(0, sets, taken)
