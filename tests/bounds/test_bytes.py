@@ -134,7 +134,7 @@ def test_the_fewest_cuts_are_those_found_by_trying():
         assert cuts_needed(steps, reach) == fewest
 
 
-def attacked(x, edits, net, rng, carriers, winners):
+def attacked(x, edits, net, rng, *, carriers, winners):
     """One attack of this kind on a file: any places, often through winners; any content, often of other files."""
 
     def content(n):
@@ -193,7 +193,7 @@ def trials(kind, count, seed=0, floor_of=lambda floor: floor.floor):
         allowed = Edits(edits.insertions, edits.anywhere, inside)
         floor = floor_of(byte_floor(net, x, allowed))
         winners = Scan(x, net.windows, net.encoder, net.channels, torch.zeros(1), inside).largest()[1]
-        files = [attacked(x, allowed, net, rng, carriers, winners) for _ in range(count // FILES)]
+        files = [attacked(x, allowed, net, rng, carriers=carriers, winners=winners) for _ in range(count // FILES)]
         found = net(files)
         below += int((found < floor).any(1).sum())
         distance = min(distance, float((found - floor).amin()))
