@@ -6,6 +6,9 @@
 
 from ._additions import additions_needed as additions_needed
 from ._additions import score_bound as score_bound
+from ._bytes import ByteFloor as ByteFloor
+from ._bytes import Edits as Edits
+from ._bytes import byte_floor as byte_floor
 from ._needed import UNLIMITED as UNLIMITED
 from ._needed import Contradiction as Contradiction
 from ._needed import Needed as Needed
