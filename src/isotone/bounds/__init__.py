@@ -9,6 +9,10 @@ from ._additions import score_bound as score_bound
 from ._bytes import ByteFloor as ByteFloor
 from ._bytes import Edits as Edits
 from ._bytes import byte_floor as byte_floor
+from ._bytes_proof import ByteCertificate as ByteCertificate
+from ._bytes_proof import byte_certificate as byte_certificate
+from ._bytes_reasons import ByteReasons as ByteReasons
+from ._bytes_reasons import byte_reasons as byte_reasons
 from ._needed import UNLIMITED as UNLIMITED
 from ._needed import Contradiction as Contradiction
 from ._needed import Needed as Needed
