@@ -14,6 +14,14 @@ from ._bits import grosse as grosse
 from ._bits import rfgsm as rfgsm
 from ._everything import everything as everything
 from ._exhaustive import exhaustive as exhaustive
+from ._graphs import graph_dilution as graph_dilution
+from ._graphs import graph_imitation as graph_imitation
+from ._graphs import graph_random as graph_random
+from ._graphs import graph_union as graph_union
+from ._graphs_edges import graph_edges as graph_edges
+from ._graphs_search import AttackedGraphs as AttackedGraphs
+from ._graphs_search import only_adds_to_graph as only_adds_to_graph
+from ._graphs_suite import graph_suite as graph_suite
 from ._greedy import greedy as greedy
 from ._greedy import greedy_unlimited as greedy_unlimited
 from ._measures import detection_curve as detection_curve
