@@ -1,18 +1,22 @@
 """Why an alarm: the present features that raised the score, and the few that alone suffice for it.
 
 For a monotone detector "suffice" is a proof: whatever else an attacker adds or leaves out of the other rising features,
-these keep the row above the threshold; free and falling features are as they are.
+these keep the row above the threshold; free and falling features are as they are. By a victim, as attacks take it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from .attack import Moves, Victim, scores
-from .directions import INCREASING
+from ..attack import Moves, Victim, scores
+from ..directions import INCREASING
+from ._deletion import blocks, deleted
+from ._reasons import importance
 
 MOST_REASONS = 8
 # Rows are asked in batches of the size they come in, which may differ in the last bits from the detector's own blocks:
@@ -87,13 +91,15 @@ def _sufficient(victim: Victim, row: Tensor, active: Tensor, threshold: float, f
     """What is left when features are taken out, least useful first, as long as the score stays above the threshold."""
     if not full > threshold:
         return ()
-    without = row.repeat(len(active), 1)
-    without[torch.arange(len(active)), active] = 0.0
-    alone = _ask(victim, without) if len(active) else torch.zeros(0)
-    kept, enough = row.clone(), threshold + MARGIN * max(1.0, abs(threshold))
-    for at in alone.argsort(descending=True, stable=True).tolist():
-        feature = int(active[at])
-        kept[feature] = 0.0
-        if not float(_ask(victim, kept[None])[0]) > enough:
-            kept[feature] = row[feature]
-    return tuple(int(feature) for feature in active.tolist() if kept[feature] != 0)
+    enough = threshold + MARGIN * max(1.0, abs(threshold))
+    signs = np.zeros(len(row), dtype=np.int64)
+    signs[active.numpy()] = INCREASING
+
+    def asked(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        return _ask(victim, torch.from_numpy(rows)).numpy()
+
+    rows = row[None].numpy()
+    falls = importance(asked, rows, signs)
+    (block,) = blocks(rows, asked, signs, np.zeros(len(row)), falls)
+    kept = deleted(block, enough, bisect=False) != 0
+    return tuple(sorted(block.slots.column[kept].tolist()))
