@@ -1,0 +1,141 @@
+"""What is proved of a byte network, and the stretches of a file that hold its score."""
+
+import itertools
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from isotone.bounds import byte_certificate, byte_reasons
+from isotone.errors import BadInput
+from isotone.files import Layout, Part
+from isotone.nn import ByteNetwork
+from isotone.verdict import Verdict
+
+
+def network(context=0, **other):
+    torch.manual_seed(0)
+    return ByteNetwork(8, 4, hidden=(6,), labels=2, embedding=3, context=context, **other).eval()
+
+
+def file_of(length, seed=0):
+    return torch.randint(0, 256, (length,), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("context", [0, 3])
+def test_it_is_proved_with_what_follows_for_files(context):
+    net = network(context)
+    found = byte_certificate(net, budget=64)
+    assert found.verdict is Verdict.PROVED
+    assert len(found.parts) == (3 if context else 1)
+    said = str(found)
+    assert "Appending any bytes" in said
+    assert "multiple of 4" in said
+    assert len([line for line in said.splitlines() if len(line) > 80]) == 0
+    assert json.loads(json.dumps(found.to_dict()))["verdict"] == "proved"
+    assert found.valid_for(net)
+    with torch.no_grad():
+        net.head.layers[0].weight[0, 0] += 1
+    assert not found.valid_for(net)
+
+
+def test_insertion_is_claimed_only_where_windows_stay_whole():
+    said = str(byte_certificate(network(stride=1), budget=64))
+    assert "Inserting" not in said
+    assert "at other places" not in said
+
+
+class Wrapped(nn.Module):
+    def __init__(self, *parts):
+        super().__init__()
+        self.parts = nn.Sequential(*parts)
+
+    def forward(self, x):
+        return self.parts(x)
+
+
+def clamped(*sizes):
+    layers = [nn.Linear(a, b) for a, b in itertools.pairwise(sizes)]
+    with torch.no_grad():
+        for layer in layers:
+            layer.weight.abs_()
+    return layers
+
+
+# fmt: off
+HEADS = {
+    # head                                           why it falls
+    "free":             lambda: nn.Linear(8, 1),
+    "softmax of two":   lambda: Wrapped(*clamped(8, 2), nn.Softmax(dim=1)),
+    "layer norm":       lambda: Wrapped(nn.LayerNorm(8), *clamped(8, 1)),
+    "last layer only":  lambda: Wrapped(nn.Linear(8, 6), nn.ReLU(), *clamped(6, 1)),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_head_that_falls_is_refuted_with_two_pooled_vectors(head):
+    torch.manual_seed(0)
+    net = ByteNetwork(8, 4, head=HEADS[head]()).eval()
+    found = byte_certificate(net)
+    assert found.verdict is Verdict.REFUTED
+    witness = found.parts["head"].witness
+    assert witness.drop > 0
+    assert bool((witness.lower[0] <= witness.upper[0]).all())
+    assert bool((witness.lower[0] >= 0).all())
+    assert "claims:" not in str(found)
+
+
+def test_a_gate_with_weights_of_any_sign_is_not_proved():
+    net = network(context=3, monotone=False)
+    net.head = network().head
+    found = byte_certificate(net)
+    assert found.verdict is Verdict.UNKNOWN  # a fall of the opening need not reach the score
+    assert found.parts["opening of the gate"].verdict is Verdict.REFUTED
+
+
+def test_another_encoder_that_mixes_windows_is_refused_and_training_too():
+    net = network()
+    with pytest.raises(BadInput, match=r"network\.eval"):
+        byte_certificate(net.train())
+    net.eval().encoder = nn.Sequential(net.encoder, nn.BatchNorm1d(8))
+    with pytest.raises(BadInput, match="BatchNorm1d"):
+        byte_certificate(net)
+
+
+@pytest.mark.parametrize("context", [0, 3])
+@torch.no_grad()
+def test_the_reasons_are_enough_in_any_file_and_none_can_be_spared(context):
+    net = network(context)
+    for seed in range(8):
+        x = file_of(120, seed)
+        score, bottom = float(net([x])[0, 1]), float(net([b""])[0, 1])
+        threshold = bottom + 0.6 * (score - bottom)
+        found = byte_reasons(net, x, threshold, label=1)
+        assert found.enough
+        assert found.score == score
+        kept = [x[s.start : s.stop] for s in found.stretches]
+        others = [file_of(4 * n, 99 + n) for n in range(20)]
+        assert float(net([torch.cat(kept)])[0, 1]) == pytest.approx(found.reached, abs=1e-6)
+        assert all(float(net([torch.cat([other, *kept[::-1], other])])[0, 1]) > threshold for other in others)
+        for left_out in range(len(kept)):
+            assert float(net([torch.cat([*kept[:left_out], *kept[left_out + 1 :], file_of(3)])])[0, 1]) <= threshold
+
+
+def test_reasons_say_where_they_are():
+    net, x = network(), file_of(60)
+    parts = Layout("ELF", 60, 1, (Part("ELF header", "header", 0, 30), Part(".text", "section", 30, 60)))
+    found = byte_reasons(net, x, float(net([x])[0, 0].detach()) - 1e-4, parts=parts)
+    assert {name for s in found.stretches for name in s.part.split(", ")} <= {"ELF header", ".text"}
+    assert "  bytes 0x" in str(found)
+    assert "are enough" in str(found)
+
+
+def test_where_nothing_is_enough():
+    net = network()
+    assert "0 windows are not enough" in str(byte_reasons(net, b"abc", threshold=1e9))
+    assert not byte_reasons(net, file_of(99), threshold=1e9).enough
+    assert len(byte_reasons(net, file_of(400), threshold=1e9, most=2).stretches) == 2
+    with pytest.raises(BadInput, match="0 to 1 are there"):
+        byte_reasons(net, file_of(99), label=2)
