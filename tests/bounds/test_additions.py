@@ -103,7 +103,7 @@ def test_a_proof_is_never_above_the_truth(activation, moves):
 
 
 @given(seeds, st.sampled_from(sorted(ACTIVATIONS)), st.lists(st.integers(1, 9), max_size=3), st.floats(0.2, 4.0))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_whatever_the_network(seed, activation, widths, spread):
     torch.manual_seed(seed)
     check(mlp(activation, widths, spread=spread), bits(6), NAMES, share=0.5)
@@ -121,7 +121,7 @@ def test_proofs_are_worth_having(activation):
 
 
 @given(seeds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_for_a_linear_score_the_proof_is_the_truth(seed):
     torch.manual_seed(seed)
     needed, truth = check(nn.Sequential(nn.Linear(D, 1)), bits(), NAMES)
@@ -172,21 +172,27 @@ FALLING = {
 
 
 @pytest.mark.parametrize("kind", FALLING)
-@pytest.mark.parametrize("seed", range(3))
-def test_of_sets_of_names_a_proof_is_never_above_the_truth(kind, seed):
-    torch.manual_seed(seed)
-    net = FALLING[kind]().eval()
-    with torch.no_grad():
-        for name, weight in net.named_parameters():
-            if "name_" in name:
-                weight.mul_(30 * torch.rand_like(weight))
-    victim, x, moves = Differentiable(lambda x: net(Bag.of(x))), bits(12), Moves.between((1,) * D, 0.0, 1.0)
-    threshold = float(scores(victim, x).quantile(0.4))
-    needed = additions_needed(net, x, threshold, moves)
-    truth = exhaustive(victim, x, threshold, moves)
-    assert not needed.why_not
-    beside(needed, truth.additions, [0, None])
-    assert bool((needed.needed > 1).any())
+def test_of_sets_of_names_a_proof_is_never_above_the_truth(kind):
+    some = 0
+    for seed in range(4):
+        torch.manual_seed(seed)
+        net = FALLING[kind]().eval()
+        with torch.no_grad():
+            for name, weight in net.named_parameters():
+                if "name_" in name:
+                    weight.mul_(30 * torch.rand_like(weight))
+        victim, x, moves = (
+            Differentiable(lambda x, net=net: net(Bag.of(x))),
+            bits(12),
+            Moves.between((1,) * D, 0.0, 1.0),
+        )
+        threshold = float(scores(victim, x).quantile(0.4))
+        needed = additions_needed(net, x, threshold, moves)
+        truth = exhaustive(victim, x, threshold, moves)
+        assert not needed.why_not
+        beside(needed, truth.additions, [0, None])
+        some += int((needed.needed > 1).sum())
+    assert some > 5
 
 
 def test_a_wide_network_is_bounded_in_blocks_and_rows_do_not_depend_on_neighbours(monkeypatch):
@@ -225,7 +231,7 @@ def test_float32_is_charged_for():
         net[0].bias.fill_(1.0)
     moves = Moves.between((1, 1, 1), 0.0, 1.0)
     assert additions_needed(net, torch.zeros(1, 3), -1e-9, moves).needed.tolist() == [1]
-    assert additions_needed(net.double(), torch.zeros(1, 3).double(), -1e-9, moves).needed.tolist() == [UNLIMITED]
+    assert additions_needed(net.double(), torch.zeros(1, 3), -1e-9, moves).needed.tolist() == [UNLIMITED]
 
 
 # Everything without a rule is unknown, and says why.
@@ -266,7 +272,7 @@ REFUSED = {
     "bfloat16":         (lambda: nn.Sequential(nn.Linear(D, 1)).bfloat16(),       "it computes in bfloat16"),
     "not finite":       (infinite,                                                "not finite"),
     "tanh GELU":        (lambda: nn.Sequential(nn.Linear(D, 1), nn.GELU("tanh")), "tanh approximation"),
-    "numbers":          (lambda: MonotoneNetwork(4, [torch.arange(3.0)] * 4),     "with numbers has no rule"),
+    "numbers":          (lambda: MonotoneNetwork(4, [torch.arange(3.0)] * 4).eval(),   "with numbers has no rule"),
 }
 # fmt: on
 

@@ -169,7 +169,10 @@ def _fits(tape: Tape, rows: Tensor, moves: Moves) -> None:
 def _scores(model: nn.Module, rows: Tensor) -> Tensor:
     if isinstance(model, MonotoneNetwork | MonotoneEnsemble):
         return scores(Differentiable(lambda x: model(Bag.of(x))), rows)
-    return scores(Differentiable(model), rows)
+    if not isinstance(model, nn.Module):
+        return scores(Differentiable(model), rows)
+    dtype = next((p.dtype for p in model.parameters()), torch.float32)
+    return scores(Differentiable(lambda x: model(x.to(dtype))), rows)
 
 
 def _block(tape: Tape, features: int) -> int:

@@ -45,9 +45,11 @@ def lines(row: Row, lo: Tensor, hi: Tensor, at: Tensor) -> Lines:
     ends = [row.value.range(end, end) for end in (lo, hi)]
     touch, slope = row.value.range(at, at), row.slope.range(at, at)
     least, most = row.slope.range(lo, hi)
-    tilt, room = (slope[0] + slope[1]) / 2, torch.zeros_like(at)
-    if not isinstance(row.slope, Steps):  # at a kink every slope between the two is a tangent's, elsewhere they are one
-        room = (slope[1] - slope[0]) / 2 * torch.maximum(hi - at, at - lo)
+    tilt, room = (slope[0] + slope[1]) / 2, (slope[1] - slope[0]) / 2 * torch.maximum(hi - at, at - lo)
+    if isinstance(row.slope, Steps):
+        # At a kink every slope between the two is a tangent's, elsewhere they are one; at an end of the interval only
+        # the slope inside counts.
+        tilt, room = torch.minimum(torch.maximum(tilt, least), most), torch.zeros_like(at)
     width = hi - lo
     chord = torch.where(width > 0, ((ends[1][0] + ends[1][1]) - (ends[0][0] + ends[0][1])) / 2 / width, tilt)
     chord = torch.minimum(torch.maximum(chord, least), most)
