@@ -5,6 +5,7 @@ if ensemble is not None and faithful(ensemble, margins(model), X):
     proof = prove(ensemble, directions)
 """
 
+from ._additions import additions_needed as additions_needed
 from ._candidates import Candidate as Candidate
 from ._ensemble import Ensemble as Ensemble
 from ._ensemble import Unreadable as Unreadable
