@@ -1,0 +1,90 @@
+"""What every floor can do, and how rows are scored so that a score does not depend on its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..verdict import Verdict
+from ._reading import dense
+
+Scores = NDArray[np.float64]
+State = tuple[dict[str, Tensor], dict[str, Any]]
+
+BLOCK = 256
+
+
+@dataclass(frozen=True)
+class FloorProof:
+    """Whether a whole score is proved to follow its directions.
+
+    Args:
+        verdict: PROVED, REFUTED or UNKNOWN.
+        reason: one sentence.
+        parts: the certificates and proofs of the parts, for a score that is made of several.
+    """
+
+    verdict: Verdict
+    reason: str
+    parts: tuple[Any, ...] = ()
+
+
+class Floor(Protocol):
+    """A score of rows that never falls along its directions.
+
+    `fit` learns it from rows of two labels (1 is bad), numpy or scipy CSR, for detection at the false-alarm rate `rate`.
+    `validation` are rows to choose by; thresholds are set by whoever uses the score, on rows of their own.
+    `to_state` gives tensors and what JSON can hold; `floor_from_state` makes the floor again.
+    """
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        directions: tuple[int, ...],
+        *,
+        sample_weight: Any = None,
+        rate: float = 0.01,
+        seed: int = 0,
+        validation: tuple[Any, Any] | None = None,
+        progress: Callable[[float, str], object] | None = None,
+    ) -> Self:
+        """Learn it."""
+
+    def scores(self, X: Any) -> Scores:
+        """Shape (rows,): higher is worse."""
+
+    def prove(self) -> FloorProof:
+        """Whether the score follows the directions, whatever the row."""
+
+    def to_state(self) -> State:
+        """Tensors, and facts that JSON can hold."""
+
+
+def score_blocks(network: nn.Module, X: Any, used: NDArray[np.int64]) -> Scores:
+    """Scores of a network on some columns, in blocks of one size, so that every row is added up in the same way."""
+    rows = X.shape[0]
+    found = np.empty(rows)
+    network.eval()
+    for start in range(0, rows, BLOCK):
+        block = np.zeros((BLOCK, len(used)), dtype=np.float32)
+        part = X[start : start + BLOCK]
+        # Numbers too large for float32 become infinite there, which keeps their order.
+        with np.errstate(over="ignore"):
+            block[: part.shape[0]] = dense(part[:, used])
+        with torch.no_grad():
+            out = network(torch.from_numpy(block))
+        found[start : start + part.shape[0]] = out.reshape(BLOCK, -1)[: part.shape[0], 0].double().numpy()
+    return found
+
+
+def tick(progress: Callable[[float, str], object] | None, share: float, what: str) -> None:
+    """Say how far the work is, where somebody listens."""
+    if progress is not None:
+        progress(share, what)
