@@ -99,7 +99,7 @@ def test_the_whole_way(tmp_path, run, way):
     assert "train monotone network, seed 0" in err
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "model"])  # no checkpoint is left
 
-    code, out, err = run("score", place, rows)
+    code, out, err = run("score", place, rows, "--csv")
     assert code == 0
     scored = list(csv.DictReader(out.splitlines()))
     assert len(scored) == ROWS
@@ -137,14 +137,14 @@ def test_quiet_is_silent_and_attack_says_what_the_guarantee_buys(run, model, dat
 
 
 def test_scores_have_the_names_of_the_rows(run, model, data):
-    _, out, _ = run("score", model, data, "--id", "id")
+    _, out, _ = run("score", model, data, "--id", "id", "--csv")
     assert [one["id"] for one in csv.DictReader(out.splitlines())][:3] == ["r0", "r1", "r2"]
 
 
 def test_rows_that_cannot_be_read_are_named_and_alarm_and_the_exit_code_is_3(run, model, tmp_path):
     path = write(names_table(20), tmp_path / "rows.jsonl")
     path.write_text(path.read_text() + "torn\n")
-    code, out, err = run("score", model, path)
+    code, out, err = run("score", model, path, "--csv")
     assert code == 3
     assert list(csv.DictReader(out.splitlines()))[-1]["alarm"] == "1"
     assert err.startswith("row 21: line 21 is not JSON")
@@ -154,10 +154,83 @@ def test_rows_that_cannot_be_read_are_named_and_alarm_and_the_exit_code_is_3(run
 
 def test_a_file_with_a_header_only_has_no_scores(run, model, tmp_path):
     (tmp_path / "rows.csv").write_text("names,size,age\n")
-    code, out, err = run("score", model, tmp_path / "rows.csv")
+    code, out, err = run("score", model, tmp_path / "rows.csv", "--csv")
     assert code == 0
     assert out.count("\n") == 1
     assert err == "0 rows, 0 alarms, 0 could not be read\n"
+
+
+def test_records_come_as_json_lines_and_a_torn_one_fails_closed(run, model, tmp_path):
+    path = write(names_table(20), tmp_path / "rows.jsonl")
+    path.write_text(path.read_text() + "torn\n")
+    code, out, err = run("score", model, path, "--id", "id", "--reasons")
+    records = [json.loads(line) for line in out.splitlines()]
+    assert code == 3
+    assert err == f"21 rows, {sum(one['verdict'] == 'alarm' for one in records)} alarms, 1 could not be read\n"
+    assert [one["id"] for one in records] == [*(f"r{i}" for i in range(20)), None]
+    assert (records[-1]["verdict"], records[-1]["errors"]) == (
+        "alarm",
+        ["line 21 is not JSON (Expecting value at character 1)"],
+    )
+    assert any(one["sufficient"] for one in records)
+
+
+def test_standard_input_is_answered_line_by_line(model):
+    lines = [json.dumps(row) + "\n" for row in names_table(3).to_pylist()]
+    command = [sys.executable, "-m", "isotone.cli", "score", str(model), "-", "--id", "id"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+    ) as process:
+        for line in lines:
+            process.stdin.write(line)
+            process.stdin.flush()
+            # Were it held back until there are more, this would wait for ever.
+            assert json.loads(process.stdout.readline())["id"] == json.loads(line)["id"]
+        _, err = process.communicate()
+    assert (process.returncode, err.splitlines()[-1].split(",")[0]) == (0, "3 rows")
+
+
+@pytest.mark.parametrize(
+    ("part", "spoil"),
+    [
+        ("the threshold is ", lambda about: about | {"threshold": about["threshold"] + 0.5}),
+        ("the threat is another", lambda about: about | {"question": about["question"] | {"threat": OTHER_THREAT}}),
+    ],
+)
+def test_a_folder_that_was_changed_says_what_and_certifies_no_alarm(run, model, data, part, spoil):
+    about = json.loads((model / MODEL).read_text())
+    (model / MODEL).write_text(json.dumps(spoil(about)))
+    code, out, _ = run("certify", model)
+    assert code == 3
+    assert f"CHANGED since its certificate was made: {part}" in out
+    _, out, err = run("score", model, data)
+    assert part in err
+    assert not any(json.loads(line)["certified"]["add_any"] for line in out.splitlines())
+
+
+OTHER_THREAT = {"adds": ["evil*", "good*", "size"], "removes": [], "sets": [], "trusted": None}
+
+
+@pytest.mark.slow
+def test_svmlight_goes_the_whole_way(run, tmp_path):
+    rng = np.random.default_rng(0)
+    bad = rng.random(ROWS) < 0.2
+    chance = np.where(bad[:, None], [0.3] * 10 + [0.05] * 10, [0.01] * 10 + [0.3] * 10)
+    present = rng.random((ROWS, 20)) < chance
+    rows = [
+        " ".join(["1" if b else "-1", *(f"{i + 1}:1" for i in np.flatnonzero(p))])
+        for b, p in zip(bad, present, strict=True)
+    ]
+    path = text_file(tmp_path, "rows.svm", "\n".join(rows) + "\n")
+    text_file(tmp_path, "rows.names", "\n".join(f"n{i}" for i in range(20)))
+    place = tmp_path / "model"
+    asked = ("--label", "label", "--names", "names", *FEW_ROWS, "--quiet", "--out", place)
+    code, _, err = run("train", path, *asked)
+    assert code == 0, err
+    code, out, err = run("score", place, path)
+    assert (code, out.count("\n")) == (0, ROWS)
+    assert run("attack", place, path, "--quiet")[0] == 0
+    assert set(ModelFolder.load(place).encoder.vocabulary) <= {f"n{i}" for i in range(20)}
 
 
 def test_a_network_that_is_not_monotone_is_not_certified(run, tmp_path):
@@ -332,7 +405,7 @@ def test_a_wrong_command_line_is_answered_by_its_usage(run, arguments, said):
 def test_a_process_of_its_own_scores_and_fails_in_the_same_words(model, data, tmp_path):
     ran = real("score", model, data, capture_output=True)
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.count("\n") == ROWS + 1
+    assert ran.stdout.count("\n") == ROWS
     ran = real("score", model, tmp_path / "nowhere.csv", capture_output=True)
     assert "no such file" in one_sentence(ran.returncode, ran.stdout, ran.stderr)
 

@@ -15,7 +15,8 @@ import torch
 from isotone.errors import BadInput, NoMatch
 from isotone.families import NetworkScorer
 from isotone.nn import MonotoneEnsemble, MonotoneNetwork
-from isotone.scoring import score_file
+from isotone.scoring import score_file, score_records
+from isotone.streaming import largest_of, score_blocks
 from small import WORLDS, folder_of, names_table, write
 
 ROWS = 5_000  # more than one block
@@ -55,6 +56,72 @@ def test_names_that_were_never_seen_are_counted_and_change_no_score(tmp_path):
     more = table.set_column(table.column_names.index("names"), "names", pa.array(names))
     one, two = (list(score_file(folder_of(), write(rows, tmp_path / "rows.jsonl"))) for rows in (table, more))
     assert two == [replace(row, unknown=row.unknown + 2) for row in one]
+
+
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("rows", [1, 7, 300])
+def test_a_score_depends_neither_on_the_order_of_the_rows_nor_on_where_blocks_end(tmp_path, world, rows):
+    folder, table = folder_of(world), WORLDS[world][0](700, seed=5)
+    order = np.random.default_rng(0).permutation(700)
+    shuffled = write(table.take(order), tmp_path / "shuffled.parquet")
+    whole = NetworkScorer(folder.network).logits(folder.encoder.encode(table))
+    blocks = score_blocks(folder.encoder, folder.network, shuffled, rows=rows)
+    assert np.array_equal(np.concatenate([block.logits for block in blocks]), whole[order])
+
+
+def test_the_largest_of_many_names_is_the_largest():
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=(2_000, 5)).astype(np.float32)
+    sizes = [0, 1, 3, 1_500, 3, 0, 700, 512, 513, 2]
+    sets = [rng.choice(2_000, size, replace=False) for size in sizes]
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    found = largest_of(np.concatenate(sets), starts, weights)
+    assert np.array_equal(found, [np.maximum(weights[some].max(axis=0, initial=0), 0) for some in sets])
+
+
+KEYS = ["row", "id", "score", "logit", "threshold", "fpr_target", "verdict", "certified"]
+KEYS += ["reasons", "sufficient", "unknown", "model", "errors"]
+
+
+def test_records_are_json_and_say_what_the_rows_say(tmp_path):
+    folder, path = folder_of(), write(names_table(500, seed=5), tmp_path / "rows.jsonl")
+    path.write_text(path.read_text() + "torn\n")
+    rows = list(score_file(folder, path, "id"))
+    records = [
+        json.loads(line) for part in score_records(folder, path, "id", reasons=True) for line in part.splitlines()
+    ]
+    assert [list(one) for one in records] == [KEYS] * 501
+    for row, one in zip(rows, records, strict=True):
+        assert (one["row"], one["logit"], one["unknown"]) == (row.row, row.logit, row.unknown)
+        assert one["verdict"] == ("alarm" if row.alarm else "clear")
+        assert one["certified"]["add_any"] == (row.alarm and not row.error)
+        assert (one["errors"] is None) == (not row.error)
+        if row.alarm and not row.error:
+            assert one["certified"]["margin"] == pytest.approx(row.logit - folder.threshold, abs=1e-4)
+            assert set(one["sufficient"]) <= set(folder.encoder.features)
+        else:
+            assert one["certified"]["margin"] is one["reasons"] is None
+    assert {one["fpr_target"] for one in records} == {0.02}
+    assert {one["model"] for one in records} == {f"sha256:{folder.parts()['sha256']}"}
+
+
+def test_what_suffices_is_an_alarm_by_itself(tmp_path):
+    folder, table = folder_of("names only"), names_table(300, seed=5)
+    path = write(table, tmp_path / "rows.jsonl")
+    records = [json.loads(line) for part in score_records(folder, path, reasons=True) for line in part.splitlines()]
+    alone = [one["sufficient"] for one in records if one["verdict"] == "alarm"]
+    assert len(alone) > 20
+    few = folder.encoder.encode(pa.table({"names": pa.array(alone, pa.list_(pa.string()))}))
+    assert (NetworkScorer(folder.network).logits(few) > folder.threshold).all()
+
+
+def test_a_network_without_a_proof_certifies_no_alarm(tmp_path):
+    folder = replace(folder_of(), network=folder_of().twin)
+    path = write(names_table(300, seed=5), tmp_path / "rows.jsonl")
+    records = [json.loads(line) for part in score_records(folder, path) for line in part.splitlines()]
+    assert any(one["verdict"] == "alarm" for one in records)
+    assert not any(one["certified"]["add_any"] for one in records)
+    assert folder.changes() == ("the network is another",)
 
 
 BAD_LINES = [

@@ -71,6 +71,11 @@ def named(
     return found
 
 
+def changes(target: str) -> tuple[str, ...]:
+    """For a model folder: what is no longer as its certificate says, a sentence each."""
+    return ModelFolder.load(target).changes() if Path(target).is_dir() else ()
+
+
 def spending(found: Subject, budget: int | None, seconds: float | None) -> Subject:
     """The same question with as much effort as was asked for, if it was."""
     return replace(

@@ -25,7 +25,7 @@ app = typer.Typer(
 )
 
 Model = Annotated[Path, typer.Argument(help="A model folder, made by `isotone train`.")]
-Data = Annotated[Path, typer.Argument(help="CSV, TSV, Parquet or JSONL (also .gz).")]
+Data = Annotated[Path, typer.Argument(help="CSV, TSV, Parquet, JSONL or SVMlight (also .gz).")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")]
 
 
@@ -111,22 +111,40 @@ def train(
 @app.command()
 def score(
     model: Model,
-    data: Data,
+    data: Annotated[Path, typer.Argument(help="CSV, TSV, Parquet, JSONL, SVMlight; - is JSONL on standard input.")],
     id_column: Annotated[str | None, typer.Option("--id", help="A column that names the rows.")] = None,
+    reasons: Annotated[bool, typer.Option("--reasons", help="Why each alarm, and a few facts that suffice.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="A table instead of JSON lines.")] = False,
 ) -> None:
-    """Scores of a file of any size, as CSV on standard output. A row that cannot be read is an alarm, and is named.
+    """Scores of a file of any size, one JSON record a line. A row that cannot be read is an alarm, with its error.
 
     Exit code: 0 if every row could be read, 3 if not.
     """
     from .model_folder import ModelFolder  # noqa: PLC0415
-    from .scoring import score_file  # noqa: PLC0415
+    from .scoring import Tally, score_records  # noqa: PLC0415
 
     folder = ModelFolder.load(model)
+    for change in folder.changes():
+        typer.echo(f"the certificate is void, no alarm is called certified: {change}", err=True)
+    tally = Tally()
+    if as_csv:
+        _score_table(folder, data, id_column, tally)
+    else:
+        for lines in score_records(folder, data, id_column, reasons=reasons, tally=tally):
+            sys.stdout.write(lines)
+            if str(data) == "-":
+                sys.stdout.flush()  # whoever waits at the other end of the pipe has asked for these rows
+    typer.echo(str(tally), err=True)
+    raise typer.Exit(3 if tally.failed else 0)
+
+
+def _score_table(folder: Any, data: Path, id_column: str | None, tally: Any) -> None:
+    from .scoring import score_file  # noqa: PLC0415
+
     rows = score_file(folder, data, id_column)
     first = next(rows, None)  # the file's faults come before the header does
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["row", "id", "score", "logit", "threshold", "alarm", "unknown_names", "error"])
-    alarms = failed = count = 0
     while first is not None:
         shown = ["" if value is None else f"{value:.6g}" for value in (first.score, first.logit)]
         writer.writerow(
@@ -134,10 +152,12 @@ def score(
         )
         if first.error:
             typer.echo(f"row {first.row}: {first.error}; it counts as an alarm", err=True)
-        count, alarms, failed = count + 1, alarms + first.alarm, failed + bool(first.error)
+        tally.rows, tally.alarms, tally.failed = (
+            tally.rows + 1,
+            tally.alarms + first.alarm,
+            tally.failed + bool(first.error),
+        )
         first = next(rows, None)
-    typer.echo(f"{count} rows, {alarms} alarms, {failed} could not be read", err=True)
-    raise typer.Exit(3 if failed else 0)
 
 
 @app.command()
@@ -153,8 +173,9 @@ def attack(
     from .model_folder import ModelFolder  # noqa: PLC0415
 
     folder = ModelFolder.load(model)
+    table = read_table(data, [folder.question.label, *folder.encoder.needs])
     with _progress(quiet) as progress:
-        attempts = workflow.attack_folder(folder, read_table(data), seed=seed, progress=progress)
+        attempts = workflow.attack_folder(folder, table, seed=seed, progress=progress)
     _print(tables.attempts_table(attempts))
     _print(tables.curve_table(attempts))
 
@@ -185,8 +206,9 @@ def certify(
 ) -> None:
     """Prove that a model is monotone, refute it with a pair of inputs, or say where the proof stopped.
 
-    Exit code: 0 proved, 1 refuted, 2 unknown; with --check 0 if the certificate holds, else 1; with a stored witness 1
-    if the score still falls, else 0.
+    Exit code: 0 proved, 1 refuted, 2 unknown; 3 proved, but the folder's encoder, network, threat or threshold is not
+    what its certificate covers; with --check 0 if the certificate holds, else 1; with a stored witness 1 if the score
+    still falls, else 0.
     """
     from . import certifying  # noqa: PLC0415 - heavy, and `--help` should not wait for it
 
@@ -195,6 +217,7 @@ def certify(
         typer.echo(str(again))
         raise typer.Exit(1 if again.falls else 0)
     found = certifying.named(target, inputs, directions or (), domain or ())
+    changed = () if check is not None else certifying.changes(target)
     if check is not None:
         checked = certifying.check_again(check, found, max(seconds or 0.0, 60.0))
         typer.echo(str(checked))
@@ -206,7 +229,9 @@ def certify(
     if witness is not None and certificate.witness is not None:
         certifying.keep_witness(witness, certificate, found, target)
     typer.echo(json.dumps(certificate.to_dict(), indent=1) if as_json else str(certificate))
-    raise typer.Exit(certificate.exit_code)
+    for change in changed:
+        typer.echo(f"CHANGED since its certificate was made: {change}", err=as_json)
+    raise typer.Exit(certificate.exit_code or (3 if changed else 0))
 
 
 @app.command()

@@ -4,18 +4,20 @@ model.json            what the network and the encoder are, the threshold, the t
 weights.safetensors   the monotone network
 twin.safetensors      the unconstrained twin, the positive control of attacks
 facts.json            what training found: metrics and certificate, for `isotone report`
-certificate.json      the verdict, with its scope
+certificate.json      the verdict, its scope, and what it covers: digests of encoder, network and threat, the threshold
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import shutil
 import tempfile
 import warnings
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,9 @@ from .data import Encoder
 from .errors import BadInput, CannotWrite, IsotoneError, NotAModel, require
 from .experiment import Question
 from .nn import MonotoneEnsemble
+from .proving import subject
 from .threat import Threat
+from .verdict import Verdict
 
 FORMAT = 1
 MODEL, WEIGHTS, TWIN = "model.json", "weights.safetensors", "twin.safetensors"
@@ -47,6 +51,7 @@ class ModelFolder:
         moves: what an attacker can do to each feature.
         facts: see `isotone.facts`.
         certificate: of `network`.
+        covers: `parts()` when the certificate was made; None in folders from before that was written down.
     """
 
     question: Question
@@ -58,6 +63,45 @@ class ModelFolder:
     moves: Moves
     facts: dict[str, Any]
     certificate: Certificate
+    covers: Mapping[str, str] | None = None
+
+    def parts(self) -> dict[str, str]:
+        """What an alarm rests on, each part as its sha256, the threshold as it is; and one sha256 of them all."""
+        weights = hashlib.sha256(json.dumps(self.network.arguments, sort_keys=True).encode())
+        for name, value in sorted(self.network.state_dict().items()):
+            weights.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
+            weights.update(value.detach().cpu().contiguous().numpy().tobytes())
+        found = {
+            "encoder": _sha256(self.encoder.to_dict()),
+            "network": weights.hexdigest(),
+            "threat": _sha256(self.question.threat.to_dict()),
+            "threshold": self.threshold.hex(),
+        }
+        return {**found, "sha256": _sha256(found)}
+
+    def sealed(self) -> ModelFolder:
+        """The same, with its certificate bound to these parts; for whoever has just made it of this network."""
+        return replace(self, covers=self.parts())
+
+    def changes(self) -> tuple[str, ...]:
+        """What is not as the certificate says, a sentence each; empty if all is."""
+        if self.covers is None:
+            return ()
+        now, then = self.parts(), self.covers
+        said = [f"the {part} is another" for part in ("encoder", "network", "threat") if now[part] != then.get(part)]
+        if now["threshold"] != then.get("threshold"):
+            said.append(f"the threshold is {self.threshold:.6g}, and was {_shown(then.get('threshold'))}")
+        if not said and now["sha256"] != then.get("sha256"):
+            said.append("the digest of all parts is another")
+        return tuple(said)
+
+    @property
+    def certified(self) -> bool:
+        """Whether an alarm is one that nothing the threat allows can undo: proved, of this network, in this folder."""
+        if self.certificate.verdict is not Verdict.PROVED or self.changes():
+            return False
+        directions = self.question.threat.directions(self.encoder.features)
+        return self.certificate.valid_for(subject(self.network, directions).model)
 
     def save(self, folder: str | os.PathLike[str], *, replace: bool = False) -> Path:
         """Write the folder.
@@ -90,7 +134,8 @@ class ModelFolder:
             # Not `save_file`: it makes files that only their owner may read.
             for name, network in ((WEIGHTS, self.network), (TWIN, self.twin)):
                 (partial / name).write_bytes(safetensors.save(network.state_dict()))
-            for name, content in ((FACTS, self.facts), (CERTIFICATE, self.certificate.to_dict()), (MODEL, about)):
+            certificate = self.certificate.to_dict() | ({} if self.covers is None else {"covers": dict(self.covers)})
+            for name, content in ((FACTS, self.facts), (CERTIFICATE, certificate), (MODEL, about)):
                 (partial / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
             partial.chmod(0o755)
             _put(partial, _replaceable(place, folder, replace=replace))
@@ -133,7 +178,11 @@ class ModelFolder:
                     place, f"{MODEL} has {sizes[0]} names and {sizes[1]} numbers, and a network of other sizes"
                 )
         try:
-            certificate = Certificate.from_dict(_json(place, CERTIFICATE))
+            stored = _json(place, CERTIFICATE)
+            certificate = Certificate.from_dict(stored)
+            covers = stored.get("covers")
+            if not (covers is None or (isinstance(covers, dict) and all(isinstance(v, str) for v in covers.values()))):
+                raise ValueError("it does not say what it covers")
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as fault:
             if isinstance(fault, NotAModel):
                 raise
@@ -148,6 +197,7 @@ class ModelFolder:
             moves=moves,
             facts=_json(place, FACTS),
             certificate=certificate,
+            covers=covers,
         )
 
 
@@ -233,6 +283,17 @@ def _network(place: Path, name: str, arguments: list[dict[str, Any]]) -> Monoton
     if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
         raise NotAModel(place, f"{name} has a weight that is no finite number")
     return network.eval()
+
+
+def _sha256(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _shown(number: str | None) -> str:
+    try:
+        return f"{float.fromhex(number or ''):.6g}"
+    except (ValueError, OverflowError):
+        return "not written down"
 
 
 def _short(fault: BaseException) -> str:

@@ -1,20 +1,27 @@
-"""Scores of a file of any size: a block at a time, so that memory does not grow with the file.
+"""Scores of a file of any size, as records: JSON lines, or a table.
 
-A row that cannot be read fails closed: it is named, and it is an alarm. Else being unreadable would be the evasion.
+- a row that cannot be read fails closed: it is named, and it is an alarm; else being unreadable would be the evasion;
+- an alarm is called certified only if the folder's proof is of this network, and the folder still is what was proved.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
-from .data import Block, read_blocks
-from .errors import BadInput, NoMatch
+from .explain import explain
 from .families import NetworkScorer
 from .model_folder import ModelFolder
+from .streaming import Scores, score_blocks
+
+NO_NUMBER = "its score is not a number"
 
 
 @dataclass(frozen=True)
@@ -33,44 +40,165 @@ class Scored:
     error: str = ""
 
 
+@dataclass
+class Tally:
+    """How many rows there were, and what became of them; `errors` holds those of the last lines only."""
+
+    rows: int = 0
+    alarms: int = 0
+    failed: int = 0
+    errors: list[tuple[int, str]] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"{self.rows} rows, {self.alarms} alarms, {self.failed} could not be read"
+
+
 def score_file(folder: ModelFolder, path: str | os.PathLike[str], id_column: str | None = None) -> Iterator[Scored]:
     """The rows of a file, in their order.
 
     Args:
         folder: the model.
-        path: CSV, TSV, Parquet or JSONL.
+        path: CSV, TSV, Parquet, JSONL or SVMlight; "-" is standard input, in JSONL.
         id_column: a column that names the rows.
 
     Raises:
         BadInput: the file cannot be read at all, or lacks a column that the model needs.
         NoMatch: no such id column.
 
-    Cost: some ten thousand rows a second; memory of one block.
+    Cost: some ten thousand rows a second; memory of a few blocks.
     """
-    scorer = NetworkScorer(folder.network)
-    for block in _blocks(path, folder.encoder.needs, id_column):
-        examples = folder.encoder.encode(block.table, "collect", block.failures)
-        logits = scorer.logits(examples)
-        ids = block.table[id_column].to_pylist() if id_column else [""] * len(block)
-        shares = 1 / (1 + np.exp(-logits))
+    for block in _scored(folder, path, id_column):
+        names, shares = _names(block, id_column), _shares(block.logits)
+        alarms = block.alarms(folder.threshold)
         for at in range(len(block)):
-            number, name = block.first + at + 1, "" if ids[at] is None else str(ids[at])
-            if at in examples.failures:
-                yield Scored(number, name, None, None, alarm=True, unknown=0, error=examples.failures[at])
+            number, name = block.first + at + 1, "" if names[at] is None else str(names[at])
+            if at in block.failures:
+                yield Scored(number, name, None, None, alarm=True, unknown=0, error=block.failures[at])
             else:
-                logit = float(logits[at])
-                alarm = not logit <= folder.threshold  # so that NaN is an alarm
-                yield Scored(number, name, float(shares[at]), logit, alarm, int(examples.unknown[at]))
+                logit = float(block.logits[at])
+                yield Scored(number, name, float(shares[at]), logit, bool(alarms[at]), int(block.unknown[at]))
 
 
-def _blocks(path: str | os.PathLike[str], needed: Sequence[str], id_column: str | None) -> Iterator[Block]:
-    """The columns that the model needs, and the one that names the rows."""
-    columns = dict.fromkeys((*needed, *([] if id_column is None else [id_column])))
-    try:
-        yield from read_blocks(path, columns=columns)
-    except BadInput:
-        # A column that is missing is said to be the model's; this one is the caller's.
-        first = None if id_column is None or id_column in needed else next(read_blocks(path), None)
-        if id_column is not None and first is not None and id_column not in first.table.column_names:
-            raise NoMatch("--id", id_column, first.table.column_names, "column") from None
-        raise
+def score_records(
+    folder: ModelFolder,
+    path: str | os.PathLike[str],
+    id_column: str | None = None,
+    *,
+    reasons: bool = False,
+    tally: Tally | None = None,
+) -> Iterator[str]:
+    """The rows of a file as JSON lines, a block of them at a time.
+
+    Args:
+        folder, path, id_column: as `score_file`.
+        reasons: whether each alarm brings its reasons and a sufficient few of its features; some hundred forward
+            passes each.
+        tally: is kept up to date.
+
+    Raises:
+        BadInput, NoMatch: as `score_file`.
+
+    A record has `row`, `id`, `score` (0 to 1), `logit`, `threshold`, `fpr_target`, `verdict` ("alarm" or "clear"),
+    `certified` (`add_any`: whether no addition can undo the alarm; `margin`: how far the logit is above the threshold),
+    `reasons` and `sufficient` (null unless asked for), `unknown` (names that the model does not know), `model`, and
+    `errors`: null, or why the row could not be read, and then it is an alarm.
+    """
+    tally = Tally() if tally is None else tally
+    writer = _Writer(folder, reasons=reasons)
+    for block in _scored(folder, path, id_column):
+        lines = writer.lines(block, _names(block, id_column))
+        tally.rows += len(block)
+        tally.alarms += int(block.alarms(folder.threshold).sum())
+        tally.failed += len(block.failures)
+        tally.errors = [(block.first + at + 1, why) for at, why in block.failures.items()]
+        yield "".join(lines)
+
+
+def _scored(folder: ModelFolder, path: str | os.PathLike[str], id_column: str | None) -> Iterator[Scores]:
+    return score_blocks(folder.encoder, folder.network, path, () if id_column is None else (id_column,))
+
+
+def _names(block: Scores, id_column: str | None) -> Sequence[Any]:
+    found: list[Any] = block.table[id_column].to_pylist() if id_column else [None] * len(block)
+    return found
+
+
+def _shares(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(over="ignore"):
+        return np.asarray(1 / (1 + np.exp(-logits)))
+
+
+class _Writer:
+    """Rows to lines; what is the same in all of them is written once."""
+
+    def __init__(self, folder: ModelFolder, *, reasons: bool) -> None:
+        self._folder = folder
+        self._reasons = reasons
+        self._certified = "true" if folder.certified else "false"
+        target = folder.facts.get("max_false_alarm_rate", folder.question.max_false_alarm_rate)
+        self._known = f'"threshold":{folder.threshold!r},"fpr_target":{target!r},'
+        self._model = json.dumps(f"sha256:{folder.parts()['sha256']}")
+
+    def lines(self, block: Scores, names: Sequence[Any]) -> list[str]:
+        """One for each row, each with its end."""
+        known, model = self._known, self._model
+        clear = (
+            '"verdict":"clear","certified":{"add_any":false,"margin":null},"reasons":null,"sufficient":null,"unknown":'
+        )
+        end = f',"model":{model},"errors":null}}\n'
+        alarms = block.alarms(self._folder.threshold)
+        ids = [name if isinstance(name, str | None) else _plain(name) for name in names]
+        encoded = ["null" if name is None else json.dumps(name) for name in ids]
+        rows = zip(
+            range(block.first + 1, block.first + len(block) + 1),
+            encoded,
+            _shares(block.logits).tolist(),
+            block.logits.tolist(),
+            block.unknown.tolist(),
+            strict=True,
+        )
+        found = [
+            f'{{"row":{row},"id":{name},"score":{share:.6g},"logit":{logit!r},{known}{clear}{unknown}{end}'
+            for row, name, share, logit, unknown in rows
+        ]
+        for at in np.flatnonzero(alarms).tolist():
+            found[at] = self._alarm(block, at, encoded[at])
+        return found
+
+    def _alarm(self, block: Scores, at: int, name: str) -> str:
+        logit = float(block.logits[at])
+        shown = f'{{"row":{block.first + at + 1},"id":{name},'
+        errors = [block.failures[at]] if at in block.failures else [] if np.isfinite(logit) else [NO_NUMBER]
+        if errors:
+            return (
+                f'{shown}"score":null,"logit":null,{self._known}"verdict":"alarm",'
+                '"certified":{"add_any":false,"margin":null},"reasons":null,"sufficient":null,'
+                f'"unknown":{int(block.unknown[at])},"model":{self._model},"errors":{json.dumps(errors)}}}\n'
+            )
+        share = _shares(block.logits[at : at + 1])[0]
+        why = self._why(block, at) if self._reasons else '"reasons":null,"sufficient":null'
+        return (
+            f'{shown}"score":{share:.6g},"logit":{logit!r},{self._known}"verdict":"alarm",'
+            f'"certified":{{"add_any":{self._certified},"margin":{logit - self._folder.threshold:.6g}}},'
+            f'{why},"unknown":{int(block.unknown[at])},"model":{self._model},"errors":null}}\n'
+        )
+
+    def _why(self, block: Scores, at: int) -> str:
+        folder = self._folder
+        row = torch.from_numpy(np.asarray(block.examples.take([at]).matrix().toarray(), dtype=np.float32)[0])
+        victim = NetworkScorer(folder.network).victim(folder.moves, row[None].numpy())
+        found = explain(victim, row, folder.moves, folder.threshold)
+        features = folder.encoder.features
+        reasons = [
+            {"feature": features[feature], "evidence": round(share, 4)}
+            for feature, share in sorted(found.reasons, key=lambda reason: -reason[1])
+        ]
+        sufficient = [features[feature] for feature in found.sufficient]
+        return f'"reasons":{json.dumps(reasons)},"sufficient":{json.dumps(sufficient)}'
+
+
+def _plain(name: Any) -> Any:
+    """A name as JSON can hold it; whole numbers without a point."""
+    if isinstance(name, float) and name.is_integer():
+        return int(name)
+    return name if isinstance(name, bool | int) else str(name)

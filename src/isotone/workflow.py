@@ -92,7 +92,7 @@ def train_folder(
         moves=prepared.moves,
         facts=facts,
         certificate=certificate,
-    )
+    ).sealed()
 
 
 def demo(progress: Progress | None = None, seeds: Sequence[int] = DEMO_SEEDS) -> ModelFolder:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
@@ -197,18 +198,36 @@ class Encoder:
     def _bag_matrix(self, table: pa.Table, bag: str, faults: dict[int, str]) -> tuple[Any, NDArray[np.int64]]:
         """CSR of the words or names that are known, and how many of each row are not."""
         sparse = require("scipy.sparse", "tables")
-        places = {name: place for place, name in enumerate(self.vocabulary)}
-        unknown = np.zeros(table.num_rows, dtype=np.int64)
-        rows, indices = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        for found, bad in bags(table[bag], self.text is not None):
+        if self.text is None:
+            found, bad = _cells.known_names(table[bag], self._known)
             _note(faults, bag, bad)
-            place = np.array([places.get(name, -1) for name in found.names], dtype=np.int64)[found.codes]
-            unknown += np.bincount(found.rows[place < 0], minlength=table.num_rows)
+            rows, indices, unknown = found
+        else:
+            rows, indices, unknown = self._words(table[bag], bag, faults)
+        starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=table.num_rows))])
+        shape = (table.num_rows, len(self.vocabulary))
+        return sparse.csr_matrix((np.ones(len(indices), np.float32), indices, starts), shape=shape), unknown
+
+    @functools.cached_property
+    def _known(self) -> Any:
+        pa = require("pyarrow", "tables")
+        return pa.array(self.vocabulary, pa.string())
+
+    @functools.cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.vocabulary)}
+
+    def _words(self, column: Any, bag: str, faults: dict[int, str]) -> _cells.Found:
+        """The known words of each text."""
+        unknown = np.zeros(len(column), dtype=np.int64)
+        rows, indices = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        for found, bad in bags(column, True):
+            _note(faults, bag, bad)
+            place = np.array([self._places.get(name, -1) for name in found.names], dtype=np.int64)[found.codes]
+            unknown += np.bincount(found.rows[place < 0], minlength=len(column))
             rows.append(found.rows[place >= 0])
             indices.append(place[place >= 0])
-        at = (np.concatenate(rows), np.concatenate(indices))
-        shape = (table.num_rows, len(self.vocabulary))
-        return sparse.csr_matrix((np.ones(len(at[0]), np.float32), at), shape=shape), unknown
+        return _cells.Found(np.concatenate(rows), np.concatenate(indices), unknown)
 
     def _presence_matrix(self, table: pa.Table, faults: dict[int, str]) -> Any:
         """CSR of the columns of 0 and 1."""
