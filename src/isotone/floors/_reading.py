@@ -73,7 +73,8 @@ def _unique(X: Any, weight: Numbers) -> tuple[Any, Numbers]:
         ]
     else:
         X = np.ascontiguousarray(X, dtype=np.float64) + 0.0  # -0.0 and 0.0 are one number
-        keys = [row.tobytes() for row in X]
+        # As a sparse row would be named: a table gives the same order either way.
+        keys = [np.flatnonzero(row).astype(">i4").tobytes() + row[row != 0].tobytes() for row in X]
     first: dict[bytes, int] = {}
     group = np.array([first.setdefault(key, len(first)) for key in keys])
     order = np.array(sorted(range(len(first)), key=list(first).__getitem__))
