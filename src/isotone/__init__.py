@@ -48,6 +48,7 @@ from .certify import certify as certify  # isort: skip
 
 # What needs scikit-learn or pandas is imported when it is first asked for.
 _LATER = {
+    "Detector": "detector",
     "MonotoneClassifier": "estimators",
     "MonotoneRegressor": "estimators",
     "Importances": "effects",
@@ -62,10 +63,10 @@ _LATER = {
 
 
 def __getattr__(name: str) -> _Any:
-    if name in ("encoding", "effects", "pricing", "estimators"):
+    if name in ("detector", "encoding", "effects", "estimators", "explain", "floors", "pricing"):
         return _import_module(f"{__name__}.{name}")
     if name in _LATER:
-        if _LATER[name] == "estimators":
+        if _LATER[name] in ("detector", "estimators"):
             _require("sklearn", "tables")
         return getattr(_import_module(f"{__name__}.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

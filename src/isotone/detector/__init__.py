@@ -1,0 +1,8 @@
+"""The guarded detector: a free lane and a monotone floor, with one false-alarm budget."""
+
+from __future__ import annotations
+
+from ._budget import Shares as Shares
+from ._budget import share as share
+from ._detector import Detector as Detector
+from ._detector import NotSupported as NotSupported

@@ -1,0 +1,303 @@
+"""An alarm from either of two lanes: one that detects all it can, and a floor that nothing added can talk down."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ..directions import as_directions
+from ..errors import BadInput
+from ..evaluation import Interval, clopper_pearson, negatives_needed, platt
+from ..explain import Reason, sufficient_reasons
+from ..floors import best_floor
+from ..threat import Roles, Threat
+from . import _files, _free
+from ._budget import share
+from ._rows import PARTS, columns, parts
+
+Scores = NDArray[np.float64]
+
+
+class NotSupported(UserWarning):
+    """The benign rows are too few for the false-alarm rate: thresholds are set, and nothing is certified."""
+
+
+class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A guarded detector: alarm when a free lane or a monotone floor fires; what the floor alarms stays alarmed.
+
+    The free lane is an ordinary classifier and detects as much as it can. The floor is monotone along the threat's
+    directions: whatever an attacker adds, its score never falls. Each has a threshold; together they alarm no more of
+    the benign rows held out for it than the budget. The split of the budget is the one with the highest certified
+    detection (by the floor) whose clean detection (by either) is within `max_clean_loss` of the free lane alone.
+
+    Args:
+        threat: what the attacker can do; a `Threat`, or one direction per feature (+1 addable, -1 removable, 0 out of
+            reach). By default everything can be added or raised. Features that the attacker sets at will are not used.
+        max_false_alarm_rate: the budget of both lanes together, as a share of benign rows.
+        max_clean_loss: most clean detection given up for the floor, as a share of bad rows.
+        free: the free lane: "auto" (LightGBM where it is installed, else a network), any classifier of scikit-learn's
+            form, or None: the floor stands alone.
+        floor: "auto" (chosen among isotone's floors by detection at the rate, on held-out rows), or a floor of
+            `isotone.floors`.
+        validation_fraction: share of the rows held out to set thresholds, where `fit` is given no rows for it.
+        random_state: of the split and both lanes.
+
+    Attributes:
+        classes_: the two labels; the second is the bad one.
+        roles_: what each feature is to the attacker; `print(detector.roles_.told())`.
+        shares_: thresholds, and what they gave on the held-out rows.
+        false_alarm_rate_, detection_, certified_detection_: `Interval`s on the held-out rows (95 %, Clopper-Pearson).
+            The split was chosen on these rows, among as many as the budget has alarms: rows of a test set come lower
+            by little.
+        supported_: whether the held-out benign rows are enough for the rate; if not, nothing is certified.
+        free_, floor_: the fitted lanes.
+
+    Source: Fleshman et al. 2018 (arXiv 1806.06108) for the floor; docs/detection.md has the figures.
+
+    >>> rng = np.random.default_rng(0)
+    >>> X = (rng.random((2000, 20)) < 0.3).astype(float)
+    >>> y = ((X[:, 0] * X[:, 1] + X[:, 2] * X[:, 3]) > 0).astype(int)
+    >>> detector = isotone.Detector(max_false_alarm_rate=0.02, random_state=0).fit(X, y)
+    >>> bool(detector.certified_detection_.rate > 0.9)
+    True
+    >>> padded = np.maximum(X, np.arange(20) >= 4)
+    >>> bool((detector.predict(padded)[detector.certified(X)] == 1).all())
+    True
+    """
+
+    def __init__(
+        self,
+        threat: Any = None,
+        *,
+        max_false_alarm_rate: float = 0.01,
+        max_clean_loss: float = 0.01,
+        free: Any = "auto",
+        floor: Any = "auto",
+        validation_fraction: float = 0.25,
+        random_state: Any = None,
+    ) -> None:
+        self.threat = threat
+        self.max_false_alarm_rate = max_false_alarm_rate
+        self.max_clean_loss = max_clean_loss
+        self.free = free
+        self.floor = floor
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        tags.input_tags.sparse = True
+        return tags
+
+    # -- fitting ------------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any, *, validation: Any = None, groups: Any = None, feature_names: Any = None) -> Self:
+        """Fit both lanes and set their thresholds.
+
+        Args:
+            X: shape (rows, features), dense, pandas or scipy-sparse.
+            y: shape (rows,), two labels; the second in sorted order is the bad one.
+            validation: rows and labels (X, y) to set thresholds on, which nothing else is done with; by default some of
+                the rows are held out for it. Equal rows are never on both sides.
+            groups: shape (rows,); rows of a group stay together where rows are held out.
+            feature_names: names for the threat's globs, where X has none (then they are x0, x1, ...).
+
+        Raises:
+            BadInput: labels, a setting or a threat that does not fit.
+
+        Warns: `NotSupported`, where the benign rows held out are too few for the false-alarm rate.
+        """
+        self._check_settings()
+        if y is None:
+            raise ValueError("Detector requires y to be passed, but the target y is None.")
+        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64)
+        check_classification_targets(y)
+        if (kind := type_of_target(y)) != "binary":
+            raise ValueError(f"Only binary classification is supported. The type of the target is {kind}.")
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"Detector needs rows of two classes; the data holds one class: {self.classes_[0]!r}.")
+        self._understand(X.shape[1], feature_names)
+        X = columns(X, self._kept)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        train, choose, measure, held = self._parts(X, labels, groups, validation, seed)
+        self.free_ = None if self.free is None else _free.fitted(self.free, *train, seed)
+        self.floor_ = self._floor().fit(
+            *train, self.directions_, rate=self.max_false_alarm_rate, seed=seed, validation=choose
+        )
+        self._set_thresholds(*measure, held)
+        return self
+
+    def _check_settings(self) -> None:
+        for name in ("max_false_alarm_rate", "validation_fraction"):
+            if not 0 < getattr(self, name) < 1:
+                raise BadInput(name, f"{getattr(self, name)!r} came", "a share between 0 and 1 is right, such as 0.01")
+        if not 0 <= self.max_clean_loss <= 1:
+            raise BadInput("max_clean_loss", f"{self.max_clean_loss!r} came", "a share from 0 to 1 is right")
+
+    def _understand(self, width: int, feature_names: Any) -> None:
+        """Roles and directions, and which columns may be used."""
+        names = getattr(self, "feature_names_in_", feature_names)
+        self.names_ = [f"x{j}" for j in range(width)] if names is None else [str(name) for name in names]
+        if len(self.names_) != width:
+            raise BadInput("feature_names", f"{len(self.names_)} came for {width} features", "one per feature is right")
+        threat = Threat() if self.threat is None else self.threat
+        self._kept = None
+        if isinstance(threat, Threat):
+            self.roles_ = threat.roles(self.names_)
+            order = np.array(threat.order(self.names_))
+            if self.roles_.settable:
+                settable = set(self.roles_.settable)
+                self._kept = np.flatnonzero([name not in settable for name in self.names_])
+                order = order[self._kept]
+            self.directions_ = tuple(int(d) for d in order)
+        else:
+            self.directions_ = as_directions(threat, width, self.names_)
+            by = {
+                way: tuple(n for n, d in zip(self.names_, self.directions_, strict=True) if d == way)
+                for way in (1, -1, 0)
+            }
+            self.roles_ = Roles(by[1], by[-1], (), by[0], ())
+        if not any(self.directions_):
+            raise BadInput(
+                "threat", "no feature can be added or removed", "without one there is nothing to guard against"
+            )
+
+    def _parts(self, X: Any, labels: Any, groups: Any, validation: Any, seed: int) -> Any:
+        """Rows to train on, to choose by, to set thresholds on; and whether the last are apart from the others."""
+        if validation is None:
+            rest = 1 - self.validation_fraction
+            fractions = (rest * 0.8, rest * 0.2, self.validation_fraction)
+            a, b, c, held = parts(X, labels, groups, fractions, seed)
+            return (X[a], labels[a]), (X[b], labels[b]), (X[c], labels[c]), held
+        held_X, held_y = validation
+        held_X = columns(validate_data(self, held_X, reset=False, accept_sparse="csr", dtype=np.float64), self._kept)
+        held_y = np.asarray(held_y)
+        if strange := sorted(set(held_y.tolist()) - set(self.classes_.tolist()), key=str):
+            raise BadInput("validation", f"the label {strange[0]!r} came", f"{self.classes_.tolist()} are right")
+        a, b, c, _ = parts(X, labels, groups, PARTS, seed)
+        a = np.unique(np.concatenate([a, c]))
+        return (X[a], labels[a]), (X[b], labels[b]), (held_X, np.searchsorted(self.classes_, held_y)), True
+
+    def _floor(self) -> Any:
+        if isinstance(self.floor, str):
+            if self.floor != "auto":
+                raise BadInput("floor", f"{self.floor!r} came", "'auto' or a floor of isotone.floors is right")
+            return best_floor()
+        return self.floor
+
+    def _set_thresholds(self, X: Any, labels: NDArray[np.int64], held: bool) -> None:
+        free = None if self.free_ is None else _free.scores(self.free_, X)
+        floor = self.floor_.scores(X)
+        self.shares_ = share(free, floor, labels, self.max_false_alarm_rate, self.max_clean_loss)
+        # Both lanes on one scale, on which 0 is their own threshold: log-odds above those at the threshold.
+        self._slopes = tuple(1.0 if s is None else platt(s, labels.astype(np.float64))[0] for s in (free, floor))
+        benign = self.shares_.benign
+        self.supported_ = held and benign >= negatives_needed(self.max_false_alarm_rate)
+        self.held_out_ = held
+        bad = int((labels == 1).sum())
+        either = floor > self.shares_.floor
+        certain = either if self.supported_ else np.zeros_like(either)
+        if free is not None:
+            either = either | (free > self.shares_.free)
+        self.false_alarm_rate_ = _interval(int(either[labels == 0].sum()), benign)
+        self.detection_ = _interval(int(either[labels == 1].sum()), bad)
+        self.certified_detection_ = _interval(int(certain[labels == 1].sum()), bad)
+        if not self.supported_:
+            what = f"{benign} benign rows were held out" if held else "there were too few rows to hold any out"
+            warnings.warn(
+                f"max_false_alarm_rate {self.max_false_alarm_rate:.2%}: {what}, and at least "
+                f"{negatives_needed(self.max_false_alarm_rate)} are needed to support it with 95% confidence; nothing "
+                "is certified. Allow a higher rate, or bring more benign rows.",
+                NotSupported,
+                stacklevel=3,
+            )
+
+    # -- scoring ------------------------------------------------------------------------------------------------------
+
+    def lanes(self, X: Any) -> tuple[Scores | None, Scores]:
+        """How far each lane is above its threshold, each of shape (rows,): free (None where there is none), floor."""
+        X = self._read(X)
+        floor = _above(self.floor_.scores(X), self.shares_.floor, self._slopes[1])
+        if self.free_ is None:
+            return None, floor
+        return _above(_free.scores(self.free_, X), self.shares_.free, self._slopes[0]), floor
+
+    def decision_function(self, X: Any) -> Scores:
+        """Shape (rows,): the larger of both lanes, each as log-odds above those at its threshold; alarm above 0."""
+        free, floor = self.lanes(X)
+        return floor if free is None else np.maximum(free, floor)
+
+    def predict(self, X: Any) -> Any:
+        """The label of each row: the bad one where either lane fires."""
+        alarms = self.decision_function(X) > 0
+        return self.classes_[alarms.astype(int)]
+
+    def certified(self, X: Any) -> NDArray[np.bool_]:
+        """Shape (rows,): alarms of the floor, which nothing the threat names can undo; none where not `supported_`."""
+        _, floor = self.lanes(X)
+        return (floor > 0) & self.supported_
+
+    def reasons(self, X: Any) -> list[Reason | None]:
+        """For each row an irreducible set of present features that alone keep it alarmed; None without a floor's alarm.
+
+        Cost: one score of the floor per present feature and row. See `isotone.explain.sufficient_reasons`.
+        """
+        X = self._read(X)
+        alarmed = np.flatnonzero(self.floor_.scores(X) > self.shares_.floor)
+        found: list[Reason | None] = [None] * X.shape[0]
+        told = sufficient_reasons(self.floor_.scores, X[alarmed], self.shares_.floor, self.directions_)
+        for row, reason in zip(alarmed.tolist(), told, strict=True):
+            found[row] = reason
+        return found
+
+    def certify(self) -> Any:
+        """A proof that the floor never falls along the threat's directions, whatever the row."""
+        check_is_fitted(self, "floor_")
+        return self.floor_.prove()
+
+    def _read(self, X: Any) -> Any:
+        check_is_fitted(self, "floor_")
+        return columns(validate_data(self, X, reset=False, accept_sparse="csr", dtype=np.float64), self._kept)
+
+    # -- files --------------------------------------------------------------------------------------------------------
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the fitted detector to a folder, without pickle.
+
+        Raises:
+            CannotWrite: the folder is there already or cannot be made.
+            BadInput: a free lane of a kind that can only be pickled.
+        """
+        check_is_fitted(self, "floor_")
+        _files.write(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Detector:
+        """What `save` wrote.
+
+        Raises:
+            BadInput: no such folder, another format, a file that was changed.
+        """
+        return _files.read(cls, folder)
+
+
+def _above(raw: Scores, threshold: float, slope: float) -> Scores:
+    """Rising in `raw`, above 0 exactly where raw > threshold."""
+    if not np.isfinite(threshold):
+        return np.full(len(raw), -np.inf if threshold > 0 else np.inf)
+    gap = raw - threshold  # exact in sign: two doubles differ by 0 only if they are equal
+    return np.where(gap > 0, np.maximum(gap * slope, np.finfo(np.float64).tiny), gap * slope)
+
+
+def _interval(count: int, of: int) -> Interval | None:
+    return clopper_pearson(count, of) if of else None

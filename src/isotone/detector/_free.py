@@ -1,0 +1,126 @@
+"""The free lane: any classifier, asked for one number a row.
+
+- a classifier that is handed in is copied and fitted; one in `sklearn.frozen.FrozenEstimator` is used as it is;
+- what it is asked for never saturates: log-odds, or the margin itself where the model has one;
+- no floor stands on it, so it may be anything; only what can be written without pickle can be saved.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from ..errors import BadInput, require
+from ..estimators import MonotoneClassifier
+
+Scores = NDArray[np.float64]
+_FEW = 400
+
+
+def fitted(model: Any, X: Any, y: NDArray[np.int64], seed: int) -> Any:
+    """A free lane, fitted: "auto" is LightGBM where it is installed, else a network without directions."""
+    if isinstance(model, str):
+        if model != "auto":
+            raise BadInput("free", f"{model!r} came", "'auto', a classifier, or None for a floor that stands alone")
+        # A booster cuts dense rows into other bins than sparse ones; the same rows are to give the same detector.
+        model, X = _automatic(len(y), seed), require("scipy.sparse", "tables").csr_matrix(X)
+    if not hasattr(model, "fit") or not (hasattr(model, "predict_proba") or hasattr(model, "decision_function")):
+        raise BadInput(
+            "free",
+            f"{type(model).__name__} came",
+            "a classifier with fit and predict_proba or decision_function is right",
+        )
+    return clone(model).fit(X, y)
+
+
+def _automatic(rows: int, seed: int) -> Any:
+    try:
+        lightgbm = require("lightgbm", "demo")
+    except ImportError:
+        return MonotoneClassifier(random_state=seed)
+    return lightgbm.LGBMClassifier(
+        n_estimators=300,
+        learning_rate=0.05,
+        num_leaves=31,
+        min_child_samples=10 if rows >= _FEW else max(1, rows // 40),
+        colsample_bytree=0.5,
+        random_state=seed,
+        deterministic=True,
+        force_row_wise=True,
+        n_jobs=1,
+        verbose=-1,
+    )
+
+
+def scores(model: Any, X: Any) -> Scores:
+    """Shape (rows,): larger is worse."""
+    with warnings.catch_warnings():
+        # LightGBM and others name columns themselves when they are given none, and then miss the names.
+        warnings.filterwarnings("ignore", message="X does not have valid feature names")
+        kind = type(model).__module__.partition(".")[0]
+        if kind == "lightgbm":
+            found = model.predict(X, raw_score=True)
+        elif kind == "xgboost":
+            found = model.predict(X, output_margin=True)
+        elif hasattr(model, "decision_function"):
+            found = model.decision_function(X)
+        else:
+            share = np.asarray(model.predict_proba(X), dtype=np.float64)
+            share = share[:, 1] if share.shape[1] > 1 else np.zeros(len(share))
+            tiny = np.finfo(np.float64).tiny
+            found = np.log(np.maximum(share, tiny)) - np.log(np.maximum(1 - share, tiny))
+    return np.asarray(found, dtype=np.float64).reshape(len(found))
+
+
+def write(model: Any, folder: Path) -> dict[str, str]:
+    """The lane's own file in a folder, and what `read` must know.
+
+    Raises:
+        BadInput: a kind that has no file format but pickle.
+    """
+    kind = type(model).__module__.partition(".")[0]
+    if kind == "lightgbm":
+        (folder / "free.txt").write_text(model.booster_.model_to_string())
+        return {"kind": "lightgbm"}
+    if kind == "xgboost":
+        model.get_booster().save_model(folder / "free.json")
+        return {"kind": "xgboost"}
+    if isinstance(model, MonotoneClassifier):
+        model.save(folder / "free")
+        return {"kind": "isotone"}
+    raise BadInput(
+        "save",
+        f"the free lane is a {type(model).__name__}, which can only be pickled",
+        "LightGBM, XGBoost and isotone's own classifiers have files of their own",
+        "Take one of those as free lane, or pickle the detector yourself where you trust every reader.",
+    )
+
+
+def read(facts: dict[str, str], folder: Path) -> Any:
+    """What `write` wrote, as a model that scores."""
+    if facts["kind"] == "lightgbm":
+        booster = require("lightgbm", "demo").Booster(model_str=(folder / "free.txt").read_text())
+        return _Margins("lightgbm", booster)
+    if facts["kind"] == "xgboost":
+        xgboost = require("xgboost", "demo")
+        booster = xgboost.Booster(model_file=str(folder / "free.json"))
+        return _Margins("xgboost", booster)
+    return MonotoneClassifier.load(folder / "free")
+
+
+class _Margins:
+    """A booster as it was read: margins, and its file again."""
+
+    def __init__(self, kind: str, booster: Any) -> None:
+        self.kind, self.booster = kind, booster
+
+    def decision_function(self, X: Any) -> Scores:
+        if self.kind == "xgboost":
+            matrix = require("xgboost", "demo").DMatrix(X)
+            return np.asarray(self.booster.predict(matrix, output_margin=True), dtype=np.float64)
+        return np.asarray(self.booster.predict(X, raw_score=True), dtype=np.float64)

@@ -1,0 +1,228 @@
+"""Two lanes, one budget, and a floor that nothing added can talk down."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.estimator_checks import check_estimator
+
+import isotone
+from isotone import Threat, Verdict
+from isotone.detector import NotSupported
+from isotone.errors import BadInput, CannotWrite
+from isotone.floors import PatternFloor
+
+QUICK = {"floor": PatternFloor(), "random_state": 0}
+NAMES = [f"bad::{j}" for j in range(6)] + [f"good::{j}" for j in range(18)]
+
+
+def rows(count=3000, seed=0):
+    """Two of three bad rows have a pair of bad names; all have few good ones, which an ordinary model learns."""
+    rng = np.random.default_rng(seed)
+    y = (rng.random(count) < 0.3).astype(int)
+    X = (rng.random((count, len(NAMES))) < 0.3).astype(float)
+    X[:, 6:] *= rng.random((count, 18)) > 0.7 * y[:, None]
+    X[:, 1:6:2] *= 1 - X[:, 0:6:2]  # no pair by chance
+    pair = 2 * rng.integers(0, 3, count)
+    shown = (y == 1) & (rng.random(count) < 2 / 3)
+    X[shown, pair[shown]] = X[shown, pair[shown] + 1] = 1.0
+    return X, y
+
+
+def padded(X):
+    """Every good name added to every row."""
+    out = X.copy()
+    out[:, 6:] = 1.0
+    return out
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    X, y = rows()
+    return isotone.Detector(**QUICK).fit(pd.DataFrame(X, columns=NAMES), y)
+
+
+@pytest.fixture(scope="module")
+def unseen():
+    X, y = rows(1500, seed=1)
+    return pd.DataFrame(X, columns=NAMES), y
+
+
+def test_nothing_added_undoes_a_certified_alarm(fitted, unseen):
+    X, y = unseen
+    certain = fitted.certified(X)
+    assert certain[y == 1].mean() > 0.4
+    rng = np.random.default_rng(2)
+    for _ in range(5):
+        more = np.maximum(X.to_numpy(), (rng.random(X.shape) < 0.3).astype(float))
+        assert (fitted.predict(pd.DataFrame(more, columns=NAMES))[certain] == 1).all()
+    assert (fitted.predict(pd.DataFrame(padded(X.to_numpy()), columns=NAMES))[certain] == 1).all()
+
+
+def test_the_free_lane_alone_is_talked_down_by_the_same_padding(fitted, unseen):
+    X, y = unseen
+    free, _ = fitted.lanes(X)
+    after, _ = fitted.lanes(pd.DataFrame(padded(X.to_numpy()), columns=NAMES))
+    caught = (free > 0) & (y == 1)
+    assert (after[caught] <= 0).mean() > 0.1
+
+
+def test_the_floor_is_proved(fitted):
+    assert fitted.certify().verdict is Verdict.PROVED
+
+
+def test_what_is_certified_is_alarmed_and_the_budget_is_kept(fitted, unseen):
+    X, y = unseen
+    alarm = fitted.predict(X) == 1
+    assert (alarm | ~fitted.certified(X)).all()
+    assert fitted.false_alarm_rate_.rate <= 0.01
+    assert fitted.certified_detection_.rate <= fitted.detection_.rate
+    assert alarm[y == 0].mean() < 0.03
+
+
+def test_dense_sparse_and_tables_score_alike(fitted, unseen):
+    X, _ = unseen
+    named, plain = rows()[0], isotone.Detector(**QUICK)
+    plain.fit(sp.csr_matrix(named), rows()[1], feature_names=NAMES)
+    expected = fitted.decision_function(X)
+    assert np.array_equal(plain.decision_function(sp.csr_matrix(X.to_numpy())), expected)
+    assert np.array_equal(plain.decision_function(X.to_numpy()), expected)
+
+
+def test_a_score_does_not_depend_on_its_neighbours(fitted, unseen):
+    X, _ = unseen
+    some = X.iloc[:40]
+    alone = np.array([fitted.decision_function(some.iloc[[i]])[0] for i in range(len(some))])
+    assert np.array_equal(alone, fitted.decision_function(X)[:40])
+
+
+def test_reasons_alone_keep_the_alarm(fitted, unseen):
+    X, _ = unseen
+    some = X.iloc[:200]
+    reasons = fitted.reasons(some)
+    certain = fitted.certified(some)
+    assert [reason is not None for reason in reasons] == certain.tolist()
+    bare = np.zeros((int(certain.sum()), len(NAMES)))
+    for row, reason in zip(bare, (r for r in reasons if r is not None), strict=True):
+        row[list(reason.features)] = 1.0
+    assert fitted.certified(pd.DataFrame(bare, columns=NAMES)).all()
+
+
+def test_what_the_attacker_sets_is_not_looked_at():
+    X, y = rows()
+    X = np.column_stack([X, y])  # a feature that says it all, and that the attacker sets
+    threat = Threat(adds="*", sets="stamp")
+    detector = isotone.Detector(threat, **QUICK).fit(X, y, feature_names=[*NAMES, "stamp"])
+    other = X.copy()
+    other[:, -1] = 1 - other[:, -1]
+    assert np.array_equal(detector.decision_function(X), detector.decision_function(other))
+    assert "stamp" in detector.roles_.told()
+
+
+def test_the_floor_is_chosen_among_several_by_default(unseen):
+    X, y = rows()
+    detector = isotone.Detector(random_state=0).fit(X, y)
+    assert len(detector.floor_.found_) > 1
+    assert detector.certify().verdict is Verdict.PROVED
+
+
+def test_too_few_benign_rows_warn_and_certify_nothing():
+    X, y = rows(400)
+    with pytest.warns(NotSupported, match=r"at least 299 are needed .* nothing is certified"):
+        detector = isotone.Detector(**QUICK).fit(X, y)
+    assert not detector.supported_
+    assert not detector.certified(X).any()
+    assert detector.certified_detection_.rate == 0
+
+
+def test_a_classifier_that_is_handed_in_is_the_free_lane(unseen):
+    X, y = rows()
+    forest = RandomForestClassifier(20, random_state=0)
+    detector = isotone.Detector(free=forest, **QUICK).fit(X, y)
+    assert isinstance(detector.free_, RandomForestClassifier)
+    assert detector.free_ is not forest
+    frozen = FrozenEstimator(forest.fit(X, y))
+    assert isotone.Detector(free=frozen, **QUICK).fit(X, y).free_.estimator is forest
+
+
+def test_a_floor_may_stand_alone(unseen):
+    X, y = rows()
+    detector = isotone.Detector(free=None, **QUICK).fit(X, y)
+    assert np.array_equal(detector.predict(unseen[0].to_numpy()) == 1, detector.certified(unseen[0].to_numpy()))
+    assert detector.detection_ == detector.certified_detection_
+
+
+def test_thresholds_are_set_on_the_rows_that_are_given_for_it():
+    X, y = rows()
+    held = rows(2000, seed=5)
+    detector = isotone.Detector(**QUICK).fit(X, y, validation=held)
+    assert detector.shares_.benign == (held[1] == 0).sum()
+    assert detector.supported_
+
+
+def test_labels_may_be_words(unseen):
+    X, y = rows()
+    detector = isotone.Detector(**QUICK).fit(X, np.where(y == 1, "malware", "benign"))
+    assert set(detector.predict(unseen[0].to_numpy())) == {"benign", "malware"}
+
+
+def test_a_detector_is_saved_and_read_without_pickle(fitted, unseen, tmp_path):
+    fitted.save(tmp_path / "detector")
+    again = isotone.Detector.load(tmp_path / "detector")
+    X, _ = unseen
+    assert np.array_equal(again.decision_function(X), fitted.decision_function(X))
+    assert np.array_equal(again.certified(X), fitted.certified(X))
+    assert again.certify().verdict is Verdict.PROVED
+    assert not list((tmp_path / "detector").rglob("*.pkl"))
+    with pytest.raises(CannotWrite, match="there already"):
+        fitted.save(tmp_path / "detector")
+
+
+def test_a_file_that_was_changed_is_refused(fitted, tmp_path):
+    fitted.save(tmp_path / "detector")
+    free = tmp_path / "detector" / "free.txt"
+    free.write_text(free.read_text().replace("leaf_value=", "leaf_value=0", 1))
+    with pytest.raises(BadInput, match=r"free.txt is not the file that was written"):
+        isotone.Detector.load(tmp_path / "detector")
+
+
+def test_a_free_lane_without_a_file_of_its_own_is_not_pickled(tmp_path):
+    X, y = rows()
+    detector = isotone.Detector(free=RandomForestClassifier(5, random_state=0), **QUICK).fit(X, y)
+    with pytest.raises(BadInput, match="can only be pickled"):
+        detector.save(tmp_path / "detector")
+    assert not list(tmp_path.iterdir())
+
+
+WRONG = [
+    ({"max_false_alarm_rate": 1.0}, "max_false_alarm_rate: 1.0 came", "a rate of 1"),
+    ({"max_clean_loss": -1}, "max_clean_loss: -1 came", "a gain"),
+    ({"free": "lightgbm"}, "free: 'lightgbm' came", "a word"),
+    ({"free": 3}, "free: int came", "no classifier"),
+    ({"floor": "pattern"}, "floor: 'pattern' came", "a word"),
+    ({"threat": Threat(adds=(), trusted="*")}, "no feature can be added or removed", "nothing to guard against"),
+    ({"threat": [1, 0]}, "directions: 2 came for 24 features", "too few directions"),
+]
+
+
+@pytest.mark.parametrize(("settings", "sentence", "why"), WRONG, ids=[row[-1] for row in WRONG])
+def test_a_setting_that_is_wrong_is_one_sentence(settings, sentence, why):
+    with pytest.raises(BadInput, match=sentence):
+        isotone.Detector(**settings).fit(*rows(60))
+
+
+@pytest.mark.filterwarnings("ignore::isotone.detector.NotSupported")
+def test_scikit_learn_has_nothing_against_the_detector():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotSupported)
+        checks = check_estimator(isotone.Detector(), on_fail=None, on_skip=None)
+    failed = {check["check_name"]: str(check["exception"]) for check in checks if check["status"] == "failed"}
+    assert failed == {}
+    assert {c["check_name"] for c in checks if c["status"] == "skipped"} <= {"check_array_api_input"}
+    assert len(checks) > 50
