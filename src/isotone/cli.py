@@ -277,6 +277,47 @@ def audit(
 
 
 @app.command()
+def headroom(
+    data: Data,
+    label: Annotated[str, typer.Option(help="The column of labels: 0 and 1, or two words.")],
+    adds: Annotated[
+        list[str] | None, typer.Option(help="Features (names, globs) an attacker can add; default: all.")
+    ] = None,
+    removes: Annotated[list[str] | None, typer.Option(help="... can remove or lower.")] = None,
+    sets: Annotated[list[str] | None, typer.Option(help="... sets at will: no detector can use them.")] = None,
+    rate: Annotated[list[float] | None, typer.Option(help="Shares of benign rows alarmed (0.01, 0.001).")] = None,
+    against: Annotated[Path | None, typer.Option(help="A file whose benign rows stand in for those of DATA.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Rows that repeat count once.")] = False,
+    positive: Annotated[str | None, typer.Option(help="Which label is the bad one.")] = None,
+    text: Annotated[str | None, typer.Option(help="A column of texts; its words become features.")] = None,
+    names: Annotated[str | None, typer.Option(help="A column of lists of names.")] = None,
+    column: Annotated[list[str] | None, typer.Option(help="Columns of numbers (default: all others).")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Columns, or globs, to leave out.")] = None,
+    min_rows: Annotated[int, typer.Option(help="A name in fewer rows is no feature.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="The bounds as JSON.")] = False,
+) -> None:
+    """Before any training: how much detection that no attacker can undo do these features support?"""
+    from . import workflow  # noqa: PLC0415
+    from .data import read_table  # noqa: PLC0415
+    from .experiment import Question  # noqa: PLC0415
+    from .threat import Threat  # noqa: PLC0415
+
+    question = Question(
+        label=label,
+        positive=positive,
+        text=text,
+        names=names,
+        columns=None if column is None else tuple(column),
+        ignore=tuple(ignore or ()),
+        threat=Threat(adds=tuple(adds or ("*",)), removes=tuple(removes or ()), sets=tuple(sets or ())),
+        min_rows=min_rows,
+    )
+    others = None if against is None else read_table(against)
+    found = workflow.headroom_of(read_table(data), question, rate or (0.01, 0.001), against=others, once=once)
+    typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.told())
+
+
+@app.command()
 def report(
     model: Model,
     out: Annotated[Path | None, typer.Option(help="The page to write (default: report.html in the folder).")] = None,

@@ -11,12 +11,13 @@ import numpy as np
 
 from . import attack
 from .boosters import BoosterFamily
-from .data import debian_programs, labels_of
+from .data import Encoder, debian_programs, labels_of
 from .errors import BadInput
 from .evaluation import BUDGETS
 from .experiment import MERGE_ROWS, Question, compare, one_thread, prepare
 from .facts import facts_of
 from .families import NETWORK_SETTINGS, Family, NetworkFamily, NetworkScorer, Setting
+from .headroom import Headroom, headroom
 from .model_folder import ModelFolder
 from .nn import MonotoneEnsemble
 from .progress import Progress
@@ -191,3 +192,48 @@ def _attempt(ours: attack.Attacked, control: attack.Attacked) -> Attempt:
 def _curve(attacks: list[attack.Attacked]) -> tuple[float, ...]:
     fewest = attack.fewest(attacks)
     return tuple(attack.detection_curve(fewest, (fewest != 0).numpy(), BUDGETS))
+
+
+def headroom_of(
+    table: Any, question: Question, rates: Sequence[float], *, against: Any = None, once: bool = False, most: int = 8
+) -> Headroom:
+    """How much certified detection the features of a table support, before any training.
+
+    Args:
+        table: a pyarrow table; its vocabulary is learnt from all of it.
+        question: what is asked of it; what the attacker sets at will is left out.
+        rates, once, most: as `headroom` takes them.
+        against: another table, whose benign rows stand in for those of the first.
+
+    Raises:
+        BadInput, NoMatch: see `labels_of`, `Encoder.fit`, `Threat.roles`, `headroom`.
+    """
+    labels = labels_of(table, question.label, question.positive)
+    encoder = Encoder.fit(
+        table,
+        label=question.label,
+        text=question.text,
+        names=question.names,
+        columns=question.columns,
+        ignore=question.ignore,
+        min_rows=question.min_rows,
+        max_names=question.max_names,
+    )
+    kept = question.threat.kept(encoder.features)
+    at = np.flatnonzero(np.isin(encoder.features, kept))
+    if not len(at):
+        raise BadInput("threat", "every feature is set at will by the attacker", "no score can use any of them")
+    others = None
+    if against is not None:
+        benign = labels_of(against, question.label, question.positive, both=False) == 0
+        others = encoder.encode(against).matrix()[np.flatnonzero(benign)][:, at]
+    return headroom(
+        encoder.encode(table).matrix()[:, at],
+        labels,
+        np.array(question.threat.order(encoder.features))[at],
+        rates,
+        names=kept,
+        against=others,
+        once=once,
+        most=most,
+    )

@@ -128,8 +128,8 @@ def headroom(
     """Bounds of the certified detection that any detector can have on some rows.
 
     An alarm on a bad row is certified if no move of the attacker ends it. Then every benign row that the attacker can
-    turn it into is an alarm too. So with benign rows B given up, at most the bad rows that have all benign rows above them in B
-    are certified, and a monotone score that alarms exactly what is above those reaches it.
+    turn it into is an alarm too. So with benign rows B given up, at most the bad rows with no benign rows above them
+    but those of B are certified; and a monotone score that alarms exactly what is above these rows reaches that.
 
     Args:
         X: shape (rows, d), an array or scipy sparse matrix; without the features that the attacker sets at will.
