@@ -109,6 +109,17 @@ def test_the_value_with_gradients_is_that_without_to_the_bit():
     assert torch.equal(net(files), without)
 
 
+def test_blocks_that_repeat_are_scored_once_and_count():
+    net, seen = network(double=False), []
+    net.encoder.register_forward_hook(lambda *_: seen.append(1))
+    runs = [torch.full((6 * STEP,), kind, dtype=torch.uint8) for kind in (0, 9)]
+    x = torch.cat([*runs, runs[0], file_of(300), *runs])
+    with torch.no_grad():
+        found = net([x])
+    assert len(seen) < 12
+    assert torch.allclose(found, naive(net.double(), [x]).float(), atol=1e-6)
+
+
 @pytest.mark.parametrize("context", [0, 5])
 def test_a_file_has_one_score_in_any_company(context):
     net = network(context=context, double=False)

@@ -12,6 +12,15 @@ from ._bits import bga as bga
 from ._bits import dfgsm as dfgsm
 from ._bits import grosse as grosse
 from ._bits import rfgsm as rfgsm
+from ._bytes import bytes_benign as bytes_benign
+from ._bytes import bytes_genetic as bytes_genetic
+from ._bytes import bytes_optimised as bytes_optimised
+from ._bytes import bytes_windows as bytes_windows
+from ._bytes_search import Append as Append
+from ._bytes_search import AttackedBytes as AttackedBytes
+from ._bytes_search import ByteVictim as ByteVictim
+from ._bytes_search import Insert as Insert
+from ._bytes_search import Overwrite as Overwrite
 from ._everything import everything as everything
 from ._exhaustive import exhaustive as exhaustive
 from ._graphs import graph_dilution as graph_dilution

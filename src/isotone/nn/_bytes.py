@@ -108,17 +108,18 @@ class ByteNetwork(nn.Module):
         return torch.stack(rows) if rows else self._like().new_zeros(0, self.channels)
 
     def _pooled(self, file: Any) -> Tensor:
-        like = self._like()
+        like, fill = self._like(), not self.training
         if self.gate is None:
-            return pooled(file, self.windows, self.encoder, self.channels, like)
+            return pooled(file, self.windows, self.encoder, self.channels, like, fill=fill)
         opening = self.opening(file)
-        still = opening.detach()
-        return pooled(file, self.windows, self.features(still), self.channels, like, features=self.features(opening))
+        still, moving = self.features(opening.detach()), self.features(opening)
+        return pooled(file, self.windows, still, self.channels, like, features=moving, fill=fill)
 
     def context(self, file: Any) -> Tensor:
         """The largest of each channel of the context, not negative: shape (context,)."""
         assert self.gate is not None
-        return pooled(file, self.windows, self.gate.encoder, self.gate.context, self._like())
+        fill = not self.training
+        return pooled(file, self.windows, self.gate.encoder, self.gate.context, self._like(), fill=fill)
 
     def opening(self, file: Any) -> Tensor:
         """How wide a file opens the gates, shape (channels,)."""
@@ -132,6 +133,20 @@ class ByteNetwork(nn.Module):
         gate = self.gate
         assert opening is not None
         return lambda windows: gate.gated(self.encoder(windows).relu(), opening)
+
+    def of_embedded(self, embedded: Tensor) -> Tensor:
+        """The logits of one file from its embedded bytes, (length, embedding) -> (labels,); for attacks by gradient.
+
+        All windows at once: memory grows with the file. Only for encoders with an `embedding` and an `of_embedded`.
+        """
+        if len(embedded) < self.windows.size:
+            return self.head(embedded.new_zeros(1, self.channels))[0]  # type: ignore[no-any-return]
+        if self.gate is not None:
+            came = "a network with a context came, which embeds bytes a second time"
+            raise BadInput("of_embedded", came, "one without is right")
+        windows = embedded.unfold(0, self.windows.size, self.windows.stride).transpose(1, 2)
+        found = self.encoder.of_embedded(windows)  # type: ignore[operator]
+        return self.head(found.relu().amax(dim=0)[None])[0]  # type: ignore[no-any-return]
 
     def _like(self) -> Tensor:
         for parameter in self.head.parameters():

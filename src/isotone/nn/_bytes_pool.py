@@ -24,13 +24,17 @@ Features = Callable[[Tensor], Tensor]
 @torch.no_grad()
 def block_values(file: Any, windows: Windows, some: tuple[int, int], features: Features, device: Any) -> Tensor:
     """Values of the windows `some` = (first, stop) of one block: shape (stop - first, channels)."""
-    first, stop = some
-    block = filled(windows.block(file, first, stop).to(device), windows.in_block)
-    return features(block)[: stop - first]
+    return _values(windows.block(file, *some), windows.in_block, features, device)
+
+
+def _values(block: Tensor, size: int, features: Features, device: Any) -> Tensor:
+    return features(filled(block.to(device), size))[: len(block)]
 
 
 @torch.no_grad()
-def largest(file: Any, windows: Windows, features: Features, channels: int, like: Tensor) -> tuple[Tensor, Tensor]:
+def largest(
+    file: Any, windows: Windows, features: Features, channels: int, like: Tensor, *, fill: bool = True
+) -> tuple[Tensor, Tensor]:
     """Largest value of each channel and the number of a window that has it; -inf and 0 for a file without windows.
 
     Args:
@@ -39,16 +43,22 @@ def largest(file: Any, windows: Windows, features: Features, channels: int, like
         features: (n, size) uint8 -> (n, channels).
         channels: how many.
         like: gives dtype and device.
+        fill: False where the last bits do not matter: a short file then costs no whole block.
 
     Returns:
         Values (channels,), NaN where any window's is; numbers of windows (channels,), int64.
 
-    Cost: every window once; memory of one block.
+    Cost: every window once, but of blocks that repeat, such as long runs of one byte, the first; memory of one block.
     """
     best = torch.full((channels,), -torch.inf, dtype=like.dtype, device=like.device)
     where = torch.zeros(channels, dtype=torch.int64, device=like.device)
+    before = None
     for first, stop in windows.blocks(file):
-        value, at = block_values(file, windows, (first, stop), features, like.device).max(dim=0)
+        block = windows.block(file, first, stop)
+        if before is not None and before.shape == block.shape and torch.equal(before, block):
+            continue
+        before = block
+        value, at = _values(block, windows.in_block if fill else 0, features, like.device).max(dim=0)
         where = torch.where(value > best, at + first, where)
         # maximum keeps NaN, which a comparison would lose
         best = torch.maximum(best, value)
@@ -56,18 +66,25 @@ def largest(file: Any, windows: Windows, features: Features, channels: int, like
 
 
 def pooled(
-    file: Any, windows: Windows, scan: Features, channels: int, like: Tensor, *, features: Features | None = None
+    file: Any,
+    windows: Windows,
+    scan: Features,
+    channels: int,
+    like: Tensor,
+    *,
+    features: Features | None = None,
+    fill: bool = True,
 ) -> Tensor:
     """`relu` of the largest value of each channel, shape (channels,); 0 for a file without windows.
 
     Args:
-        file, windows, channels, like: as for `largest`.
+        file, windows, channels, like, fill: as for `largest`.
         scan: the features, for the first pass.
         features: the same with what gradients shall reach attached; `scan` by default.
 
     Cost: with gradients, the winners a second time: at most `channels` windows, however long the file.
     """
-    best, where = largest(file, windows, scan, channels, like)
+    best, where = largest(file, windows, scan, channels, like, fill=fill)
     if not windows.count(len(file)):
         return torch.zeros_like(best)
     if torch.is_grad_enabled():
