@@ -116,7 +116,7 @@ def names(seed: int = 0) -> World:
     victim = Differentiable(network(seed))
     x = (torch.rand(ROWS, FEATURES) < 0.4).float()
     addable = torch.arange(FEATURES) != 2
-    moves = Moves(addable, torch.ones(FEATURES), addable.to(torch.int8))
+    moves = Moves.of_names(addable.to(torch.int8).tolist())
     return World(victim, x, median_threshold(victim, x), moves, (torch.rand(9, FEATURES) < 0.5).float())
 
 
@@ -172,6 +172,7 @@ def runs_in(name: str, world: World) -> bool:
 def on_steps(attacked: Attacked, world: World) -> bool:
     """Whether whole counts stay whole, and names go all the way."""
     moves, differ = world.moves, attacked.examples != world.x
+    assert not bool(moves.step.isnan().any()), "a world that says where features may stop"
     way = (attacked.examples - world.x).abs()
     whole = (way / moves.step).nan_to_num(nan=0.0)
     end = attacked.examples == moves.target

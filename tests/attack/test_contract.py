@@ -46,7 +46,7 @@ def test_an_attack_only_adds_and_what_it_claims_is_true(at_work):
     check(world.run(name), world, ATTACKS[name].budget)
 
 
-@pytest.mark.parametrize("name", [n for n in ATTACKS if n not in {"benign_merge", "polish"}])
+@pytest.mark.parametrize("name", ATTACKS)
 def test_names_go_all_the_way_and_counts_stay_whole(name):
     world = WORLDS["counts"]()
     assert on_steps(world.run(name), world)
@@ -104,6 +104,15 @@ def test_an_attack_works_where_gradients_are_switched_off(name, context):
     with context():
         attacked = world.run(name)
     assert torch.equal(attacked.additions, world.run(name).additions)
+
+
+def test_a_name_is_merged_whole_or_not_at_all():
+    moves = Moves.between((1, 1, -1, 1), 0.0, 1.0, step=[math.inf, 0.0, math.inf, math.nan])
+    row = torch.tensor([[0.0, 0.0, 1.0, 0.0]])
+    assert moves.toward(row, torch.tensor([0.5, 0.5, 0.5, 0.5])).tolist() == [[0.0, 0.5, 1.0, 0.5]]
+    assert moves.toward(row, torch.tensor([1.0, 1.0, 0.0, 1.0])).tolist() == [[1.0, 1.0, 0.0, 1.0]]
+    assert not moves.whole
+    assert Moves.of_names((1, -1, 0)).whole
 
 
 NO_MOVES = Moves([False] * FEATURES, [1.0] * FEATURES, [0] * FEATURES)

@@ -18,8 +18,8 @@ from ._victims import Victim
 
 # How many further blocks of candidates a row may try, before it gives up, when none of the first lowers its score.
 FURTHER = 2
-# How many times as many candidates a row tries in its first step, where the guess is the same for all rows.
-FIRST = 4
+# How many candidates a row tries in its first step, where the guess is the same for all rows.
+FIRST = 256
 
 
 def greedy(
@@ -81,7 +81,7 @@ def climb(
     """From `now`, shape (victims, d), with these scores: add the best move of each of `rows`, and offer what comes.
 
     A guess that never learns is mended by what was measured: each row remembers the effect of the moves it tried, and
-    looks at four times as many of them in its first step.
+    tries many in its first step.
     """
     rows = search.everyone() if rows is None else rows
     # Moves that did not help this row go behind those not tried yet: the guess of a black box never learns by itself.
@@ -92,7 +92,7 @@ def climb(
     for step in range(steps):
         if not len(rows):
             break
-        wide = candidates * FIRST if static and step == 0 else candidates
+        wide = max(candidates, FIRST) if static and step == 0 else candidates
         feature, score[rows] = _best_move(search, now, score, rows, aside=aside, known=known, candidates=wide)
         rows, feature = rows[feature >= 0], feature[feature >= 0]
         now[rows, feature] = search.moves.target[feature]

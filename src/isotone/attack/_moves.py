@@ -29,7 +29,8 @@ class Moves:
         directions: shape (d,), int8: +1 where the attacker raises the feature, -1 where the attacker lowers it; what is
             not addable may be 0.
         step: shape (d,), float32, or a number: where a feature may stop on its way. 0: anywhere; 1: at whole counts;
-            inf, which is meant where nothing is said: nowhere, as a name is there or not.
+            inf: nowhere, as a name is there or not; NaN: nothing is said, so attacks go all the way or to values that
+            they saw, and proofs reckon with every value in between.
 
     Raises:
         BadInput: shapes that differ, another direction, an addable feature without a finite target, a step below 0.
@@ -43,14 +44,14 @@ class Moves:
     addable: Tensor
     target: Tensor
     directions: Tensor
-    step: Any = torch.inf
+    step: Any = torch.nan
 
     def __post_init__(self) -> None:
         for name, dtype in (("addable", torch.bool), ("target", torch.float32), ("directions", torch.int8)):
             # A copy: what the caller does to an array later must not change what the attacker can do.
             object.__setattr__(self, name, as_tensor(getattr(self, name), dtype).clone())
         step = as_tensor(self.step, torch.float32)
-        if step.shape not in ((), self.target.shape) or not bool((step >= 0).all()):
+        if step.shape not in ((), self.target.shape) or bool((step < 0).any()):
             raise BadInput(
                 "moves", f"step has shape {tuple(step.shape)}", "numbers from 0 on are right, one per feature"
             )
@@ -69,7 +70,7 @@ class Moves:
             )
 
     @classmethod
-    def between(cls, directions: Any, low: Any, high: Any, step: Any = torch.inf) -> Moves:
+    def between(cls, directions: Any, low: Any, high: Any, step: Any = torch.nan) -> Moves:
         """Rise to `high` where the direction is +1, fall to `low` where it is -1, stay where it is 0.
 
         Args:
@@ -91,6 +92,23 @@ class Moves:
                 raise BadInput("moves", f"{name} has shape {tuple(value.shape)}", f"a number, or ({len(way)},)")
             bounds.append(value.expand(way.shape))
         return cls(way != FREE, torch.where(way > 0, bounds[1], bounds[0]), way, step)
+
+    @classmethod
+    def of_names(cls, directions: Any) -> Moves:
+        """Names, which are there (1) or not (0): added where the direction is +1, taken away where it is -1.
+
+        Raises:
+            BadInput: another direction.
+
+        >>> Moves.of_names((1, -1, 0)).moved(torch.tensor([[0.0, 1.0, 0.0]]), torch.ones(1, 3, dtype=torch.bool))
+        tensor([[1., 0., 0.]])
+        """
+        return cls.between(directions, 0.0, 1.0, torch.inf)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every feature that moves is said to go all the way."""
+        return bool((self.step.isinf() | ~self.addable).all())
 
     @property
     def features(self) -> int:
@@ -137,18 +155,21 @@ class Moves:
         tensor([[10.0000,  4.0000,  3.6000]])
         """
         way = self.target - x
-        grid = torch.where((self.step == 0) | self.step.isinf(), 1.0, self.step)
+        at_once = self.step.isinf() | self.step.isnan()
+        grid = torch.where((self.step == 0) | at_once, 1.0, self.step)
         whole = (share * way.abs() / grid).round().clamp(min=1.0) * grid * way.sign()
         so_far = x + torch.where(self.step == 0, share * way, whole)
         # Rounding, or the last step, must not pass the target.
         so_far = torch.where(
             self.directions > 0, torch.minimum(so_far, self.target), torch.maximum(so_far, self.target)
         )
-        return torch.where(chosen & self.available(x), torch.where(self.step.isinf(), self.target, so_far), x)
+        return torch.where(chosen & self.available(x), torch.where(at_once, self.target, so_far), x)
 
     def toward(self, x: Tensor, other: Tensor) -> Tensor:
         """`x` moved towards `other`, shape (d,) or (n, d), as far as the attacker can: of names, the union."""
         up = self.directions > 0
+        # What cannot stop on its way goes where `other` has gone, or stays.
+        other = torch.where(self.step.isinf() & (other != self.target), torch.nan, other)
         rise = torch.minimum(other, self.target)
         fall = torch.maximum(other, self.target)
         # Comparisons with NaN are false, so a missing value neither moves nor is moved to.

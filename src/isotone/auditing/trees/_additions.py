@@ -4,11 +4,15 @@ Of each tree only the leaf counts, and a leaf is reached by moving the features 
 not have. With at most k additions the score is at least
 
 - the sum over the trees of the lowest leaf that k additions reach: each tree may have its own k;
-- the score as it is, less the k dearest features: a leaf that lowers its tree by D and needs m features is charged to
-  each of them with D / m, and a feature pays in each tree the largest such charge. For if the additions A reach that
-  leaf, its m features are all in A, and what they pay is together at least m D / m = D.
+- the score as it is, less what the k dearest features pay: a leaf that lowers its tree by D and needs m features is
+  charged to each of them with D / m, and a feature pays in each tree the largest such charge. For if the additions
+  reach that leaf, its m features are all among them, and pay at least m D / m = D together;
+- the same with leaves in turn, those that need one feature, then two, then more: each charges only what its features
+  do not pay yet, so that they pay at least D together again.
 
-The better of the two counts. For one addition to rows of names the second is exact.
+The best of the three counts. Names go all the way, so that one addition is decided exactly: by the trees that rise as
+well. From there a few additions are decided by branching: if some k additions brought the score down by what the second
+bound allows, one of them would pay a k-th of that, so it is enough to look at the rows with one of those added.
 """
 
 from __future__ import annotations
@@ -31,6 +35,8 @@ from ._trust import faithful
 UNITS = {"float64": 2.0**-53, "float32": 2.0**-24}
 # Conditions times rows at once: some ten arrays of this size are alive.
 MOST_VALUES = 2**22
+# How many additions are branched on, and at most how many ways for each number of additions that are left.
+WAYS = {2: 64, 3: 16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +50,7 @@ class Paths:
         value, tree: per leaf; the value is times the weight of the tree.
         by_leaf, leaf_starts: the order of the conditions by leaf, and where each leaf starts in it.
         group_starts: where each pair of feature and tree starts.
+        pair: per condition, the number of that pair.
         feature_starts, features: where each feature starts among those pairs, and which it is.
     """
 
@@ -57,6 +64,7 @@ class Paths:
     by_leaf: Ints
     leaf_starts: Ints
     group_starts: Ints
+    pair: Ints
     feature_starts: Ints
     features: Ints
     strict: bool
@@ -112,6 +120,7 @@ class Paths:
             by_leaf=by_leaf,
             leaf_starts=_starts(leaf[by_leaf]),
             group_starts=groups,
+            pair=np.repeat(np.arange(len(groups)), np.diff(np.append(groups, len(column)))),
             feature_starts=features,
             features=column[groups][features],
             strict=ensemble.strict,
@@ -133,6 +142,7 @@ class _Open:
 
     paths: Paths
     moves: Bools  # (rows, conditions)
+    ends: Bools  # (conditions,): met by the feature's target
     needs: Ints  # (rows, leaves); beyond all features: out of reach
     falls: Floats  # (rows, leaves)
     score: Floats  # (rows,)
@@ -141,15 +151,51 @@ class _Open:
     def lower(self, most: Ints) -> Floats:
         """A lower bound of the score after at most so many additions, shape (rows,)."""
         paths = self.paths
-        able = self.needs <= most[:, None]
-        trees = _starts(paths.tree)
-        each = np.maximum.reduceat(np.where(able, self.falls, 0.0), trees, axis=1).clip(min=0.0).sum(1)
-        charge = np.where(able & (self.falls > 0) & (self.needs > 0), self.falls / np.maximum(self.needs, 1), 0.0)
-        paid = np.where(self.moves, charge[:, paths.leaf], 0.0)
-        of_pairs = np.maximum.reduceat(paid, paths.group_starts, axis=1)
-        dear = -np.sort(-np.add.reduceat(of_pairs, paths.feature_starts, axis=1), axis=1)
-        shared = np.where(np.arange(dear.shape[1]) < most[:, None], dear, 0.0).sum(1)
+        able = (self.needs <= most[:, None]) & (self.needs > 0)
+        falls = np.where(able, self.falls, 0.0).clip(min=0.0)
+        each = np.maximum.reduceat(falls, _starts(paths.tree), axis=1).sum(1)
+        shared = np.minimum(
+            self._dearest(self._charged(falls, (able,)), most),
+            self._dearest(self._charged(falls, tuple(able & of_size for of_size in self._sizes())), most),
+        )
         return self.score - np.minimum(each, shared) - self.room
+
+    def after_one(self) -> Floats:
+        """The lowest score after one addition that goes all the way, or none; exact but for rounding, shape (rows,)."""
+        paths = self.paths
+        falls = np.where(self.needs == 1, self.falls, 0.0)
+        # Of each tree one leaf at most is reached by one feature at its target.
+        moved = np.where(self.moves & self.ends, falls[:, paths.leaf], 0.0)
+        each = np.add.reduceat(moved, paths.group_starts[paths.feature_starts], axis=1)
+        return self.score - each.max(1).clip(min=0.0) - self.room
+
+    def pays(self, most: int) -> Floats:
+        """What each feature pays over all trees, shape (rows, features), where so many are added."""
+        able = (self.needs <= most) & (self.needs > 0)
+        falls = np.where(able, self.falls, 0.0).clip(min=0.0)
+        return np.add.reduceat(self._charged(falls, (able,)), self.paths.feature_starts, axis=1)
+
+    def _sizes(self) -> tuple[Bools, ...]:
+        return self.needs == 1, self.needs == 2, self.needs > 2
+
+    def _charged(self, falls: Floats, turns: tuple[Bools, ...]) -> Floats:
+        """What each feature pays in each tree, shape (rows, pairs): its part of what is not paid yet."""
+        paths = self.paths
+        paid = np.zeros((len(falls), len(paths.group_starts)))
+        for turn, leaves in enumerate(turns):
+            due = falls
+            if turn:
+                so_far = np.where(self.moves, paid[:, paths.pair], 0.0)[:, paths.by_leaf]
+                due = falls - np.add.reduceat(so_far, paths.leaf_starts, axis=1)
+            part = np.where(leaves, due, 0.0).clip(min=0.0) / np.maximum(self.needs, 1)
+            charge = np.where(self.moves, part[:, paths.leaf], 0.0)
+            paid += np.maximum.reduceat(charge, paths.group_starts, axis=1)
+        return paid
+
+    def _dearest(self, paid: Floats, most: Ints) -> Floats:
+        """What the dearest features pay over all trees, shape (rows,)."""
+        dear = -np.sort(-np.add.reduceat(paid, self.paths.feature_starts, axis=1), axis=1)
+        return np.where(np.arange(dear.shape[1]) < most[:, None], dear, 0.0).sum(1)
 
 
 def _open(ensemble: Ensemble, paths: Paths, rows: Floats, moves: Moves) -> _Open:
@@ -166,6 +212,7 @@ def _open(ensemble: Ensemble, paths: Paths, rows: Floats, moves: Moves) -> _Open
         else:
             over, under = (v > low) | np.isneginf(low), (v <= high) | np.isposinf(high)
             enough = np.where(up, (target > low) | np.isneginf(low), target <= high)
+        ends = (target >= low) & (target < high) if paths.strict else (target > low) & (target <= high)
     missing = np.isnan(v)
     met = np.where(missing, paths.missing, over & under)
     # Below the interval and on the way up, or above it and on the way down; an empty interval is reached by nothing.
@@ -178,7 +225,7 @@ def _open(ensemble: Ensemble, paths: Paths, rows: Floats, moves: Moves) -> _Open
     size = np.maximum.reduceat(np.abs(paths.value), _starts(paths.tree)).sum() + abs(ensemble.base)
     # The library's own sum, in any order, before and after, and ours.
     room = 4.0 * (ensemble.trees + 8) * UNITS[ensemble.sums] * float(size)
-    return _Open(paths, toward, needs, falls, now.sum(1) + ensemble.base, room)
+    return _Open(paths, toward, ends, needs, falls, now.sum(1) + ensemble.base, room)
 
 
 def additions_needed(
@@ -196,7 +243,8 @@ def additions_needed(
         model: LightGBM, XGBoost, CatBoost or scikit-learn trees, as `read` takes them, or an `Ensemble`.
         X: shape (n, features), dense; NaN is missing, and out of reach.
         threshold: detected is a raw score (margin) above it.
-        moves: what the attacker can do. A number may stop anywhere on its way.
+        moves: what the attacker can do. A number may stop anywhere on its way, and so may a name, unless
+            `Moves.of_names`, or a step of inf, says that it goes all the way: then a few additions are branched on.
         output: the column, as `read` takes it.
         progress: called with (rows done, rows).
 
@@ -235,24 +283,60 @@ def additions_needed(
     size = max(1, MOST_VALUES // max(len(paths.leaf), 1))
     for start in range(0, len(found), size):
         some = found[start : start + size]
-        needed[some] = _search(_open(ensemble, paths, rows[some], moves), threshold)
+        search = _Search(ensemble, paths, moves, threshold)
+        needed[some] = search.needed(rows[some])
         if progress is not None:
             progress(min(start + size, len(found)), len(found))
     return Needed(torch.from_numpy(needed))
 
 
-def _search(state: _Open, threshold: float) -> Ints:
-    """As for networks: unlimited, or the fewest additions that are not proved to be too few."""
-    every = len(state.paths.features)
-    rows = len(state.score)
-    unlimited = state.lower(np.full(rows, every)) > threshold
-    good, bad = np.zeros(rows, dtype=np.int64), np.full(rows, every)
-    while True:
-        left = ~unlimited & (good + 1 < bad)
-        if not left.any():
-            break
-        # Doubling up to the first failure, then halving.
-        k = np.where(bad == every, np.minimum(np.maximum(2 * good, 1), bad - 1), (good + bad) // 2)
-        fine = state.lower(k) > threshold
-        good, bad = np.where(left & fine, k, good), np.where(left & ~fine, k, bad)
-    return np.where(unlimited, UNLIMITED, good + 1)
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """Of blocks of rows: unlimited, or the fewest additions that are not proved to be too few."""
+
+    ensemble: Ensemble
+    paths: Paths
+    moves: Moves
+    threshold: float
+
+    def needed(self, rows: Floats) -> Ints:
+        """Shape (rows,)."""
+        state = _open(self.ensemble, self.paths, rows, self.moves)
+        every = len(self.paths.features)
+        unlimited = state.lower(np.full(len(rows), every)) > self.threshold
+        good, bad = np.zeros(len(rows), dtype=np.int64), np.full(len(rows), every)
+        while True:
+            left = ~unlimited & (good + 1 < bad)
+            if not left.any():
+                break
+            # Doubling up to the first failure, then halving.
+            k = np.where(bad == every, np.minimum(np.maximum(2 * good, 1), bad - 1), (good + bad) // 2)
+            fine = state.lower(k) > self.threshold
+            good, bad = np.where(left & fine, k, good), np.where(left & ~fine, k, bad)
+        for k in (1, *WAYS) if self.moves.whole else ():
+            some = np.flatnonzero(~unlimited & (good == k - 1))
+            if len(some):
+                good[some[self.withstands(rows[some], k)]] = k
+        return np.where(unlimited, UNLIMITED, good + 1)
+
+    def withstands(self, rows: Floats, k: int) -> Bools:
+        """Whether rows of names are proved to stay above the threshold after k additions, shape (rows,)."""
+        state = _open(self.ensemble, self.paths, rows, self.moves)
+        if k == 1:
+            return state.after_one() > self.threshold
+        good = state.lower(np.full(len(rows), k)) > self.threshold
+        gap, pays = state.score - state.room - self.threshold, state.pays(k)
+        branch = pays * (1 + 1e-9) >= gap[:, None] / k
+        branch &= self.moves.available(torch.from_numpy(rows).float()).numpy()[:, self.paths.features]
+        tried = np.flatnonzero(~good & (gap > 0) & (branch.sum(1) <= WAYS[k]))
+        if not len(tried):
+            return good
+        row, way = np.nonzero(branch[tried])
+        after = rows[tried][row]
+        feature = self.paths.features[way]
+        after[np.arange(len(row)), feature] = self.moves.target.double().numpy()[feature]
+        size = max(1, MOST_VALUES // len(self.paths.leaf))
+        held = [self.withstands(after[start : start + size], k - 1) for start in range(0, len(after), size)]
+        failed = np.bincount(row, ~np.concatenate(held) if held else None, minlength=len(tried))
+        good[tried] = failed == 0
+        return good
