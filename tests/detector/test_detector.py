@@ -217,12 +217,20 @@ def test_a_setting_that_is_wrong_is_one_sentence(settings, sentence, why):
         isotone.Detector(**settings).fit(*rows(60))
 
 
-@pytest.mark.filterwarnings("ignore::isotone.detector.NotSupported")
-def test_scikit_learn_has_nothing_against_the_detector():
+def conforms(detector):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotSupported)
-        checks = check_estimator(isotone.Detector(), on_fail=None, on_skip=None)
+        checks = check_estimator(detector, on_fail=None, on_skip=None)
     failed = {check["check_name"]: str(check["exception"]) for check in checks if check["status"] == "failed"}
-    assert failed == {}
-    assert {c["check_name"] for c in checks if c["status"] == "skipped"} <= {"check_array_api_input"}
-    assert len(checks) > 50
+    skipped = {check["check_name"] for check in checks if check["status"] == "skipped"}
+    return failed == {} and skipped <= {"check_array_api_input"} and len(checks) > 50
+
+
+def test_scikit_learn_has_nothing_against_the_detector():
+    assert conforms(isotone.Detector(floor=PatternFloor(steps=5)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{}, {"free": None}], ids=["defaults", "a floor alone"])
+def test_scikit_learn_has_nothing_against_the_defaults(settings):
+    assert conforms(isotone.Detector(**settings))

@@ -50,5 +50,8 @@ def parts(X: Any, labels: NDArray[np.int64], groups: Any, fractions: Sequence[fl
 
 
 def columns(X: Any, kept: NDArray[np.int64] | None) -> Any:
-    """The columns that a score may use."""
+    """The columns that a score may use; sparse rows as a CSR matrix, which every library reads."""
+    sparse = require("scipy.sparse", "tables")
+    if sparse.issparse(X):
+        X = sparse.csr_matrix(X)
     return X if kept is None else X[:, kept]
