@@ -8,3 +8,4 @@
 
 from ._graphs import Graphs as Graphs
 from ._reading import read as read
+from ._unions import unions as unions

@@ -29,7 +29,8 @@ class GraphTwin(nn.Module):
         width: of the state of a node.
         layers: steps of message passing.
         labels: logits.
-        readout: "mean", "sum" or "max" of the states.
+        hidden: width of a hidden layer of the head; 0 for none.
+        readout: "mean", "sum" or "max" of the states of all layers.
         both_ways: edges also bring messages from `to` to `from`.
         non_negative: all weights at least 0: what "a non-negative model" is often taken to mean.
 
@@ -50,6 +51,7 @@ class GraphTwin(nn.Module):
         layers: int = 2,
         labels: int = 1,
         *,
+        hidden: int = 0,
         readout: str = "mean",
         both_ways: bool = False,
         non_negative: bool = False,
@@ -68,7 +70,9 @@ class GraphTwin(nn.Module):
         self.own = nn.ModuleList(nn.Linear(a, b) for a, b in pairs)
         self.others = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in pairs)
         self.attention = nn.ModuleList(nn.Linear(2 * b, 1, bias=False) for _, b in pairs)
-        self.head = nn.Linear(width, labels)
+        pooled = sum(widths)
+        self.head = nn.Sequential(nn.Linear(pooled, hidden), nn.ReLU()) if hidden else nn.Sequential()
+        self.head.append(nn.Linear(hidden or pooled, labels))
         if non_negative:
             constrain(self, "*weight", NonNegative())
 
@@ -89,9 +93,11 @@ class GraphTwin(nn.Module):
             source, target = torch.cat([source, target]), torch.cat([target, source])
             weights = torch.cat([weights, weights], dim=-2)
         h = h * here
+        seen = [h]
         for i in range(len(self.own)):
             h = _STEPS[self.kind](self, i, h, _Edges(source, target, weights)).relu() * here
-        return self.head(self._read(h, here, graphs))  # type: ignore[no-any-return]
+            seen.append(h)
+        return self.head(self._read(torch.cat(seen, dim=-1), here, graphs))  # type: ignore[no-any-return]
 
     def _read(self, h: Tensor, here: Tensor, graphs: Graphs) -> Tensor:
         nothing = h.new_zeros(*h.shape[:-2], graphs.count, h.shape[-1])
