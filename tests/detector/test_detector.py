@@ -231,6 +231,5 @@ def test_scikit_learn_has_nothing_against_the_detector():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [{}, {"free": None}], ids=["defaults", "a floor alone"])
-def test_scikit_learn_has_nothing_against_the_defaults(settings):
-    assert conforms(isotone.Detector(**settings))
+def test_scikit_learn_has_nothing_against_the_defaults():
+    assert conforms(isotone.Detector())

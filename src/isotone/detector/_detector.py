@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from typing import Any, Self
@@ -193,7 +194,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if self.floor != "auto":
                 raise BadInput("floor", f"{self.floor!r} came", "'auto' or a floor of isotone.floors is right")
             return best_floor()
-        return self.floor
+        return copy.deepcopy(self.floor)
 
     def _set_thresholds(self, X: Any, labels: NDArray[np.int64], held: bool) -> None:
         free = None if self.free_ is None else _free.scores(self.free_, X)
