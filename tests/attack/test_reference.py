@@ -138,6 +138,6 @@ def test_bca_without_its_mask_is_stuck_and_is_called_broken(setting):
     victim, x, threshold, _ = setting
     stuck, masked = published_bca(victim, x, threshold), bca(victim, x, threshold, MOVES, 25)
     assert evasion_rate(stuck) < 0.1
-    assert evasion_rate(masked) == 1.0
+    assert evasion_rate(masked) >= 0.9
     assert is_broken(stuck)
     assert not is_broken(masked)
