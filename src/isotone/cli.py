@@ -59,6 +59,7 @@ def train(
     column: Annotated[list[str] | None, typer.Option(help="Columns of numbers (default: all others).")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Columns, or globs, to leave out.")] = None,
     group: Annotated[str | None, typer.Option(help="Rows with the same value stay on one side.")] = None,
+    time: Annotated[str | None, typer.Option(help="Train on the oldest rows, test on the newest.")] = None,
     id_column: Annotated[list[str] | None, typer.Option("--id", help="Columns that name a row.")] = None,
     max_false_alarms: Annotated[float, typer.Option(help="Share of benign rows that may be alarms.")] = 0.01,
     min_rows: Annotated[int, typer.Option(help="A name in fewer training rows is no feature.")] = 5,
@@ -92,6 +93,7 @@ def train(
         max_false_alarm_rate=max_false_alarms,
         min_rows=min_rows,
         identify=tuple(id_column or ()),
+        time=time,
     )
     table = read_table(data)
     with _progress(quiet) as progress:
@@ -158,6 +160,62 @@ def _score_table(folder: Any, data: Path, id_column: str | None, tally: Any) -> 
             tally.failed + bool(first.error),
         )
         first = next(rows, None)
+
+
+@app.command()
+def calibrate(
+    model: Model,
+    data: Annotated[Path, typer.Argument(help="Fresh benign rows: CSV, TSV, Parquet, JSONL, SVMlight.")],
+    rate: Annotated[float, typer.Option(help="Share of benign rows that may be alarms.")] = 0.01,
+    out: Annotated[Path | None, typer.Option(help="A new folder (default: in place, with a backup).")] = None,
+    replace: Annotated[bool, typer.Option(help="Replace an older model at --out.")] = False,
+) -> None:
+    """Set the threshold anew from benign rows, without retraining. The proof stays: it holds at every threshold."""
+    from . import calibrating  # noqa: PLC0415
+    from .model_folder import ModelFolder, writable  # noqa: PLC0415
+    from .report import write  # noqa: PLC0415
+
+    folder = ModelFolder.load(model)
+    if out is not None:
+        writable(out, replace=replace)
+    done = calibrating.calibrate(folder, data, rate)
+    place = model if out is None else out
+    backup = calibrating.save_in_place(done.folder, model) if out is None else None
+    if out is not None:
+        done.folder.save(out, replace=replace)
+    typer.echo(str(done))
+    typer.echo(f"model         {place}")
+    typer.echo(f"report        {write(done.folder.facts, place / 'report.html')}")
+    if backup is not None:
+        typer.echo(f"backup        {backup}")
+
+
+@app.command()
+def compare(
+    old: Annotated[Path, typer.Argument(help="The model folder in use.")],
+    new: Annotated[Path, typer.Argument(help="The model folder that may replace it.")],
+    data: Data,
+    label: Annotated[str | None, typer.Option(help="The column of labels (default: the model's, if there).")] = None,
+    time: Annotated[str | None, typer.Option(help="A column of times: figures by month.")] = None,
+    id_column: Annotated[str | None, typer.Option("--id", help="A column that names the rows.")] = None,
+    most_negative_flips: Annotated[
+        int | None, typer.Option(help="With more of them the exit code is 1.", min=0)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The comparison as JSON.")] = False,
+) -> None:
+    """What changes if one model replaces another: bad rows that are no longer caught, new false alarms, drift.
+
+    Exit code: 0; 1 if there are more negative flips than allowed. Without labels every lost alarm counts as one.
+    """
+    from . import comparing  # noqa: PLC0415
+    from .model_folder import ModelFolder  # noqa: PLC0415
+
+    found = comparing.compare(
+        ModelFolder.load(old), ModelFolder.load(new), data, label=label, time=time, id_column=id_column
+    )
+    typer.echo(found.to_json() if as_json else str(found))
+    many = most_negative_flips is not None and found.lost > most_negative_flips
+    raise typer.Exit(1 if many else 0)
 
 
 @app.command()

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from . import attack
-from .data import Encoder, labels_of, split
+from .data import Encoder, Split, labels_of, split, split_by_time, times_of
 from .errors import BadInput, NoMatch, require
 from .evaluation import BUDGETS, Interval, auc, detection, false_alarms, require_support, roc, threshold_at
 from .families import SAMPLE_ROWS, Family, Material, NetworkFamily, Scorer, Tuned, tune
@@ -40,6 +40,7 @@ class Question:
         label, positive: the column of labels, and which value is the bad one.
         text, names, columns, ignore, min_rows, max_names: as `Encoder.fit` takes them.
         group: a column; rows of one group stay on one side of the split.
+        time: a column of times; the oldest rows are trained on, the newest are the test.
         threat: what the attacker can do.
         max_false_alarm_rate: what the threshold may cost in benign rows.
         identify: columns that name a row in the report.
@@ -57,6 +58,12 @@ class Question:
     min_rows: int = 5
     max_names: int = 20_000
     identify: tuple[str, ...] = ()
+    time: str | None = None
+
+    @property
+    def aside(self) -> tuple[str, ...]:
+        """Columns that name rows, groups and times: no features."""
+        return tuple(dict.fromkeys(c for c in (*self.identify, self.group, self.time) if c is not None))
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,7 @@ class Prepared:
     identities: tuple[str, ...]  # of the test rows
     groups: dict[str, int | None]
     dropped: int
+    how: str = ""  # the rows were split, in words
 
     @property
     def benign(self) -> NDArray[np.float32]:
@@ -92,13 +100,11 @@ def prepare(table: Any, question: Question, seed: int = 0) -> Prepared:
         NoMatch: a column or a glob that is not there.
     """
     pyarrow = require("pyarrow", "tables")
-    for column in (*question.identify, *([question.group] if question.group else [])):
+    for column in question.aside:
         if column not in table.column_names:
             raise NoMatch("table", column, table.column_names, "column")
     labels = labels_of(table, question.label, question.positive)
     groups = None if question.group is None else _groups(table[question.group])
-    # Columns that name rows and groups are no features.
-    aside = {*question.identify, *([question.group] if question.group else [])}
     bag = question.text or question.names
     fit: Any = functools.partial(
         Encoder.fit,
@@ -106,11 +112,11 @@ def prepare(table: Any, question: Question, seed: int = 0) -> Prepared:
         text=question.text,
         names=question.names,
         columns=question.columns,
-        ignore=question.ignore if bag else (*question.ignore, *sorted(aside)),
+        ignore=question.ignore if bag else (*question.ignore, *sorted(question.aside)),
     )
     # Without groups, rows that say the same are one: told apart by all they hold, before anything is learnt.
     same = fit(table, min_rows=1, max_names=10**9).encode(table).vector_hashes()
-    sides = split(labels, groups, seed=seed, vectors=same)
+    sides, how = _split(table, question, labels, groups, vectors=same, seed=seed)
     training_table = table.take(pyarrow.array(sides.train))
     encoder: Encoder = fit(training_table, min_rows=question.min_rows, max_names=question.max_names)
     examples = encoder.encode(table)
@@ -144,7 +150,30 @@ def prepare(table: Any, question: Question, seed: int = 0) -> Prepared:
             for part, at in (("train", sides.train), ("validation", sides.validation), ("test", sides.test))
         },
         dropped=sides.dropped,
+        how=how,
     )
+
+
+def _split(
+    table: Any,
+    question: Question,
+    labels: NDArray[np.int64],
+    groups: NDArray[Any] | None,
+    *,
+    vectors: NDArray[np.uint64],
+    seed: int,
+) -> tuple[Split, str]:
+    """The sides, and how they were made."""
+    by_group = f"by {question.group}" if question.group else "by feature vector"
+    if question.time is None:
+        return split(labels, groups, seed=seed, vectors=vectors), by_group
+    times = times_of(table, question.time)
+    sides = split_by_time(labels, times.values, groups, vectors=vectors)
+    parts = (("train", sides.train), ("validation", sides.validation), ("test", sides.test))
+    spans = [
+        f"{part} {times.shown(times.values[at].min())} to {times.shown(times.values[at].max())}" for part, at in parts
+    ]
+    return sides, f"by {question.time} ({', '.join(spans)}), and {by_group}"
 
 
 def _groups(column: Any) -> NDArray[Any]:

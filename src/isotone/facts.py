@@ -113,7 +113,7 @@ def _data(prepared: Prepared, name: str, notes: Sequence[str]) -> dict[str, Any]
         ],
         "features": len(prepared.encoder.features),
         "label": prepared.question.label,
-        "split": f"by {group}" if group else "by feature vector",
+        "split": prepared.how or (f"by {group}" if group else "by feature vector"),
         "notes": [
             f"{prepared.dropped} rows were left out, since their feature vector stands on an earlier side.",
             *notes,

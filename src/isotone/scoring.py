@@ -135,7 +135,7 @@ class _Writer:
         self._folder = folder
         self._reasons = reasons
         self._certified = "true" if folder.certified else "false"
-        target = folder.facts.get("max_false_alarm_rate", folder.question.max_false_alarm_rate)
+        target = folder.question.max_false_alarm_rate
         self._known = f'"threshold":{folder.threshold!r},"fpr_target":{target!r},'
         self._model = json.dumps(f"sha256:{folder.parts()['sha256']}")
 

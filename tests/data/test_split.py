@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from isotone.data import Split, debian_programs, labels_of, split
+from isotone.data import Split, debian_programs, labels_of, split, split_by_time
 from isotone.errors import BadInput
 
 PARTS = ("train", "validation", "test")
@@ -170,3 +170,29 @@ def test_a_copy_without_the_programs_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr("importlib.resources.files", lambda package: tmp_path / package)
     with pytest.raises(BadInput, match="its file did not come with this copy of isotone"):
         debian_programs()
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 1)), min_size=40, max_size=90))
+@settings(max_examples=60, deadline=None)
+def test_a_split_by_time_never_trains_on_what_comes_later_and_keeps_ties_together(rows):
+    times, labels = map(np.array, zip(*rows, strict=True))
+    try:
+        found = split_by_time(labels, times)
+    except BadInput:
+        return
+    sides = [times[side] for side in (found.train, found.validation, found.test)]
+    assert sides[0].max() < sides[1].min()
+    assert sides[1].max() < sides[2].min()
+    assert sum(map(len, sides)) == len(rows)
+
+
+def test_a_split_by_time_drops_what_repeats_on_a_later_side():
+    times, labels = np.arange(100), np.arange(100) % 2
+    groups = np.arange(100)
+    groups[95] = 3  # trained on; 95 is a test row
+    found = split_by_time(labels, times, groups)
+    assert (len(found.train), len(found.validation), len(found.test), found.dropped) == (60, 20, 19, 1)
+    assert 95 not in found.test
+    assert split_by_time(labels, times, vectors=groups).dropped == 1
+    with pytest.raises(BadInput, match="2 different times came"):
+        split_by_time(labels, times > 50)

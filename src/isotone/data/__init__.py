@@ -6,6 +6,9 @@ from ._labels import labels_of as labels_of
 from ._programs import debian_programs as debian_programs
 from ._split import Split as Split
 from ._split import split as split
+from ._split import split_by_time as split_by_time
 from ._streams import Block as Block
 from ._tables import read_blocks as read_blocks
 from ._tables import read_table as read_table
+from ._times import Times as Times
+from ._times import times_of as times_of

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -26,6 +26,8 @@ BETWEEN_NAMES = r"[\s;]+"
 # What pyarrow's cast to float64 takes, without its nan and inf.
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 LARGEST = float(np.finfo(np.float32).max)
+
+FEW = 2_000  # names that Python looks up sooner than pyarrow
 
 Faults = dict[int, str]
 
@@ -105,8 +107,11 @@ class Found(NamedTuple):
     unknown: NDArray[np.int64]
 
 
-def known_names(column: pa.ChunkedArray, vocabulary: pa.Array) -> tuple[Found, Faults]:
-    """As `names`, for names that are looked up rather than learnt: most of the time of scoring is spent here."""
+def known_names(column: pa.ChunkedArray, vocabulary: pa.Array, place_of: Mapping[str, int]) -> tuple[Found, Faults]:
+    """As `names`, for names that are looked up rather than learnt: most of the time of scoring is spent here.
+
+    `place_of` says the same as `vocabulary`: pyarrow makes a table of its own at each call, too dear for a few rows.
+    """
     pa, pc = require("pyarrow", "tables"), require("pyarrow.compute", "tables")
     column, kind = _plain(column)
     if not is_names(column):
@@ -124,7 +129,10 @@ def known_names(column: pa.ChunkedArray, vocabulary: pa.Array) -> tuple[Found, F
         cells = pc.list_flatten(lists)
         if pa.types.is_null(cells.type):
             cells = cells.cast(pa.string())
-        places = pc.fill_null(pc.index_in(cells, vocabulary.cast(cells.type)), -1).to_numpy()
+        if len(cells) < FEW:
+            places = np.array([place_of.get(name, -1) for name in cells.to_pylist()], dtype=np.int64)
+        else:
+            places = pc.fill_null(pc.index_in(cells, vocabulary.cast(cells.type)), -1).to_numpy()
         strange = np.flatnonzero(places < 0)
         if len(strange):
             others = cells.take(pa.array(strange)).dictionary_encode()

@@ -199,7 +199,7 @@ class Encoder:
         """CSR of the words or names that are known, and how many of each row are not."""
         sparse = require("scipy.sparse", "tables")
         if self.text is None:
-            found, bad = _cells.known_names(table[bag], self._known)
+            found, bad = _cells.known_names(table[bag], self._known, self._places)
             _note(faults, bag, bad)
             rows, indices, unknown = found
         else:
