@@ -111,26 +111,28 @@ def test_there_are_no_more_passes_than_active_features():
     assert sum(passes) == sum(reason.active for reason in found) + 2 * len(X)
 
 
+# fmt: off
 FACTS = [
-    # weights        row             threshold  directions      baseline  features  bounds        why
-    ([4, 1, 3, 1],   [1, 1, 1, 1],   6.5,       +1,             None,     (2, 0),   (1, 1),       "small ones go first"),
-    ([1, 1, 1, 1],   [9, 0, 0, 0],   6.5,       +1,             None,     (0,),     (7,),         "a count is bisected"),
-    ([1, 1, 1, 1],   [2.5, 0, 0, 6], 6.7,       +1,             None,     (3, 0),   (5, 2.5),     "a measure stays as it is"),
-    ([9, 1, 1, 1],   [1, 1, 1, 1],   9.5,       (0, 1, 1, 1),   None,     (3,),     (1,),         "what cannot be moved helps"),
-    ([9, 1, 1, 1],   [1, 1, 1, 1],   8.5,       (0, 1, 1, 1),   None,     (),       (),           "and may be enough"),
-    ([-1, 1, 0, 0],  [2, 3, 1, 1],   -2.5,      (-1, 1, 1, 1),  (9, 0, 0, 0), (1, 0), (3, 5),     "an absence is a fact too"),
-    ([-1, 1, 0, 0],  [2, 3, 1, 1],   0.5,       (-1, 1, 1, 1),  None,     (1,),     (3,),         "no baseline, no fact"),
-    ([1, 1, 0, 0],   [-2, 9, 1, 1],  4.5,       +1,             None,     (1,),     (7,),         "below the baseline: as it is"),
-]  # fmt: skip
+    # weights       row             threshold  directions     baseline      (features, bounds)   why
+    ([4, 1, 3, 1],  [1, 1, 1, 1],   6.5,   +1,            None,         ((2, 0), (1, 1)),    "small ones go first"),
+    ([1, 1, 1, 1],  [9, 0, 0, 0],   6.5,   +1,            None,         ((0,), (7,)),        "a count is bisected"),
+    ([1, 1, 1, 1],  [2.5, 0, 0, 6], 6.7,   +1,            None,         ((3, 0), (5, 2.5)),  "a measure stays whole"),
+    ([9, 1, 1, 1],  [1, 1, 1, 1],   9.5,   (0, 1, 1, 1),  None,         ((3,), (1,)),        "what stays helps"),
+    ([9, 1, 1, 1],  [1, 1, 1, 1],   8.5,   (0, 1, 1, 1),  None,         ((), ()),            "and may be enough"),
+    ([-1, 1, 0, 0], [2, 3, 1, 1],   -2.5,  (-1, 1, 1, 1), (9, 0, 0, 0), ((1, 0), (3, 5)),    "absence is a fact too"),
+    ([-1, 1, 0, 0], [2, 3, 1, 1],   0.5,   (-1, 1, 1, 1), None,         ((1,), (3,)),        "no baseline, no fact"),
+    ([1, 1, 0, 0],  [-2, 9, 1, 1],  4.5,   +1,            None,         ((1,), (7,)),        "below it: as it is"),
+]
+# fmt: on
 
 
-@pytest.mark.parametrize(("weights", "row", "threshold", "directions", "baseline", "features", "bounds", "why"), FACTS)
-def test_sums_are_explained_as_by_hand(weights, row, threshold, directions, baseline, features, bounds, why):
-    weights = np.array(weights, dtype=np.float64)
-    (found,) = sufficient_reasons(
-        lambda X: X @ weights, np.array([row], dtype=np.float64), threshold, directions, baseline=baseline
-    )
-    assert (found.features, found.bounds) == (features, bounds), why
+@pytest.mark.parametrize("case", FACTS, ids=[why for *_, why in FACTS])
+def test_sums_are_explained_as_by_hand(case):
+    weights, row, threshold, directions, baseline, expected, _ = case
+    slopes = np.array(weights, dtype=np.float64)
+    rows = np.array([row], dtype=np.float64)
+    (found,) = sufficient_reasons(lambda X: X @ slopes, rows, threshold, directions, baseline=baseline)
+    assert (found.features, found.bounds) == expected
 
 
 def test_what_is_told_and_written_names_the_facts():

@@ -52,8 +52,8 @@ class Reason:
         if not self.features:
             return "alarm without any of the features that can be added: what cannot be moved is enough"
         facts = "; ".join(
-            _fact(_name(names, at), *rest)
-            for at, *rest in zip(self.features, self.bounds, self.values, self.decreasing, strict=True)
+            _fact(_name(names, at), bound, value, down)
+            for at, bound, value, down in zip(self.features, self.bounds, self.values, self.decreasing, strict=True)
         )
         return f"{facts}: alarm, whatever else is added ({len(self.features)} of {self.active} features)"
 

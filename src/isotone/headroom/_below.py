@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,8 @@ Ints = NDArray[np.int64]
 Bits = NDArray[np.uint8]
 
 # Unpacked bits of some rows at a time stay below this.
-BYTES = 1 << 25
+BYTES = 1 << 22
+_ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,21 @@ def as_rows(where: str, X: Any) -> Any:
 
 def distinct(rows: Any, weights: Floats, at: Ints) -> Distinct:
     """The rows at `at`, each once."""
-    places: dict[bytes, int] = {}
-    group = np.empty(len(at), dtype=np.int64)
-    for place, row in enumerate(at.tolist()):
+    keys = []
+    for row in at.tolist():
         part = slice(rows.indptr[row], rows.indptr[row + 1])
-        key = rows.indices[part].tobytes() + rows.data[part].tobytes()
-        group[place] = places.setdefault(key, len(places))
-    _, first = np.unique(group, return_index=True)
-    return Distinct(rows[at[first]], np.bincount(group, weights[at], len(places)), at[first])
+        keys.append(rows.indices[part].tobytes() + rows.data[part].tobytes())
+    first, group = grouped(keys)
+    return Distinct(
+        rows[at[first]], np.asarray(np.bincount(group, weights[at], len(first)), dtype=np.float64), at[first]
+    )
+
+
+def grouped(keys: Iterable[bytes]) -> tuple[Ints, Ints]:
+    """Where each different key first stands, and which of them each key is, in the order they come."""
+    places: dict[bytes, int] = {}
+    group = np.array([places.setdefault(key, len(places)) for key in keys], dtype=np.int64)
+    return np.unique(group, return_index=True)[1], group
 
 
 @dataclass(frozen=True)
@@ -93,11 +101,11 @@ class Below:
 
     def any(self) -> NDArray[np.bool_]:
         """Shape (bad,): below at least one."""
-        return self.bits.any(axis=1)
+        return np.asarray(self.bits.any(axis=1), dtype=np.bool_)
 
     def over(self, some: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Shape (benign,): above at least one of some bad rows."""
-        return self._unpacked(np.bitwise_or.reduce(self.bits[some], axis=0, keepdims=True))[0]
+        return np.asarray(self._unpacked(np.bitwise_or.reduce(self.bits[some], axis=0, keepdims=True))[0])
 
     def parts(self) -> Iterator[tuple[slice, NDArray[np.bool_]]]:
         """Slices of bad rows, and their bits unpacked: (rows, benign)."""
@@ -106,12 +114,18 @@ class Below:
             part = slice(start, start + step)
             yield part, self._unpacked(self.bits[part])
 
+    def counts(self) -> Ints:
+        """Shape (bad,): how many benign rows are above."""
+        return np.asarray(_ONES[self.bits].sum(axis=1, dtype=np.int64))
+
     def costs(self, weights: Floats) -> Floats:
         """Shape (bad,): the weight of all benign rows above."""
-        return np.concatenate([np.zeros(0), *(part @ weights for _, part in self.parts())])
+        if (weights == 1).all():
+            return self.counts().astype(np.float64)
+        return np.concatenate([np.zeros(0), *(part.astype(np.float64) @ weights for _, part in self.parts())])
 
     def _unpacked(self, bits: Bits) -> NDArray[np.bool_]:
-        return np.unpackbits(bits, axis=1, count=self.benign).view(np.bool_)
+        return np.asarray(np.unpackbits(bits, axis=1, count=self.benign).view(np.bool_))
 
 
 def below(bad: Any, benign: Any, signs: Ints) -> Below:
@@ -157,8 +171,18 @@ class Sides:
 
 def _narrow(found: Bits, low: Any, high: Any, column: int, sign: int) -> None:
     """Take out of `found` the pairs that this column forbids."""
-    mine, theirs = (m[:, [column]].toarray()[:, 0] for m in (low, high))
-    for value in np.unique(mine):
+    mine, theirs = _column(low, column), _column(high, column)
+    stored = low.data[low.indptr[column] : low.indptr[column + 1]]
+    values = np.unique(stored) if len(stored) == len(mine) else np.unique(np.append(stored, 0.0))
+    for value in values:
         fits = theirs == value if sign == 0 else sign * theirs >= sign * value
         if not fits.all():
             found[mine == value] &= np.packbits(fits)
+
+
+def _column(matrix: Any, column: int) -> Floats:
+    """One column of a CSC matrix, dense."""
+    part = slice(matrix.indptr[column], matrix.indptr[column + 1])
+    found = np.zeros(matrix.shape[0])
+    found[matrix.indices[part]] = matrix.data[part]
+    return found

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import require
-from ._below import Below, Floats, Ints
+from ._below import Below, Floats, Ints, grouped
 
 ROUNDS, RUINS, TRIED = 40, 60, 48
 Mask = NDArray[np.bool_]
@@ -56,10 +56,13 @@ class Cover:
 
 def cover(pairs: Below, gain: Floats, cost: Floats, budget: float) -> Cover:
     """What is left of the pairs once bad rows that alone cost more than the budget are gone."""
-    total = pairs.costs(cost)
-    free = ~pairs.any()
-    at = np.flatnonzero(~free & (total <= budget))
-    bits, inverse = np.unique(pairs.bits[at], axis=0, return_inverse=True)
+    count = pairs.counts()
+    free = count == 0
+    # Most cost too much by their number alone; only the others are added up.
+    at = np.flatnonzero(~free & (count * cost.min() <= budget * (1 + 1e-9)))
+    at = at[Below(pairs.bits[at], pairs.benign).costs(cost) <= budget]
+    first, inverse = grouped(row.tobytes() for row in pairs.bits[at])
+    bits = pairs.bits[at[first]]
     merged = Below(bits, pairs.benign)
     rows, columns = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for part, unpacked in merged.parts():
@@ -70,16 +73,14 @@ def cover(pairs: Below, gain: Floats, cost: Floats, budget: float) -> Cover:
     sparse = require("scipy.sparse", "tables")
     matrix = sparse.csc_matrix((np.ones(len(r), np.int64), (r, c)), shape=(len(bits), pairs.benign))
     matrix.sort_indices()
-    keys: dict[bytes, int] = {}
+    used = np.flatnonzero(np.diff(matrix.indptr))
+    one, which = grouped(matrix.indices[matrix.indptr[b] : matrix.indptr[b + 1]].tobytes() for b in used.tolist())
     group = np.full(pairs.benign, -1, dtype=np.int64)
-    for b in np.flatnonzero(np.diff(matrix.indptr)).tolist():
-        key = matrix.indices[matrix.indptr[b] : matrix.indptr[b + 1]].tobytes()
-        group[b] = keys.setdefault(key, len(keys))
-    used, first = np.unique(group, return_index=True)
+    group[used] = which
     return Cover(
-        gain=np.bincount(inverse.ravel(), gain[at], len(bits)),
-        cost=np.bincount(group[group >= 0], cost[group >= 0], len(keys)),
-        above=matrix[:, first[used >= 0]].tocsr(),
+        gain=np.asarray(np.bincount(inverse, gain[at], len(bits)), dtype=np.float64),
+        cost=np.asarray(np.bincount(which, cost[used], len(one)), dtype=np.float64),
+        above=matrix[:, used[one]].tocsr(),
         group=group,
         free=float(gain[free].sum()),
     )
