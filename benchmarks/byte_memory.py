@@ -1,0 +1,162 @@
+"""Does training on files of raw bytes take the same memory whatever their length, and what does it cost in time?
+
+One training step (forward, backward, optimizer) on one file of random bytes that is read from a disk, each in a fresh
+process: our two passes, and the naive computation that keeps every window. Peak memory is that of the process above
+what it had before the step. For lengths where the naive one fits, loss and gradients are compared.
+
+    python benchmarks/byte_memory.py [--threads 2] [--out benchmarks/results/byte_memory.json]
+"""
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+import isotone
+from isotone.files import FileBytes
+from isotone.nn import ByteNetwork
+
+MB = 2**20
+# fmt: off
+KINDS = {
+    # kind             context  naive   sizes in MB
+    "two passes":      (0,      False,  (1, 4, 16, 64, 256)),
+    "two passes, gated": (64,  False,   (1, 16, 64)),
+    "naive":           (0,      True,   (1, 4, 16)),
+}
+# fmt: on
+
+
+def naive(network, file):
+    """Every window at once, as the layers of a MalConv do."""
+    x = torch.frombuffer(bytearray(file[0 : len(file)]), dtype=torch.uint8)
+    size = network.windows.size
+    windows = x[: len(x) // size * size].reshape(-1, size)
+    return network.head(network.encoder(windows).relu().amax(dim=0)[None])
+
+
+def loss_of(logit):
+    return F.binary_cross_entropy_with_logits(logit[:, 0], torch.ones(1))
+
+
+def network_of(context):
+    torch.manual_seed(0)
+    network = ByteNetwork(context=context)
+    # On files of some windows: without it a new head is far on one side, where no loss has a gradient.
+    network.centre_([torch.randint(0, 256, (512 * n,), dtype=torch.uint8) for n in range(1, 33)])
+    return network.train()
+
+
+def step_of(network, file, is_naive):
+    optimizer = torch.optim.AdamW(network.parameters())
+    loss_of(naive(network, file) if is_naive else network([file])).backward()
+    optimizer.step()
+
+
+def peak():
+    """Largest memory of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def one_step(kind, path, threads):
+    """Memory and time of one step in this process."""
+    torch.set_num_threads(threads)
+    context, is_naive, _ = KINDS[kind]
+    # The first step of a process loads code; it is made with a network that is next to nothing.
+    step_of(ByteNetwork(8, 64, context=8), bytes(4096), is_naive)
+    network = network_of(context)
+    with FileBytes(path) as file:
+        before = peak()
+        start, cpu = time.monotonic(), time.process_time()
+        step_of(network, file, is_naive)
+        seconds, cpu = time.monotonic() - start, time.process_time() - cpu
+        size = len(file)
+    return {
+        "kind": kind, "megabytes": size / MB, "threads": threads, "peak_mb": (peak() - before) / MB,
+        "process_mb": peak() / MB, "seconds": seconds, "cpu_seconds": cpu, "mb_per_second": size / MB / seconds,
+        "mb_per_cpu_second": size / MB / cpu,
+    }  # fmt: skip
+
+
+def compared(path):
+    """Largest relative differences between the two ways, in this process."""
+    found = {}
+    for way in ("two passes", "naive"):
+        network = network_of(0)
+        with FileBytes(path) as file:
+            loss = loss_of(naive(network, file) if way == "naive" else network([file]))
+        loss.backward()
+        found[way] = (float(loss.detach()), [p.grad for p in network.parameters()])
+    (ours, grads), (theirs, expected) = found["two passes"], found["naive"]
+    assert all(bool(b.any()) for b in expected), "without gradients there is nothing to compare"
+    worst = max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(grads, expected, strict=True))
+    return {"loss": abs(ours - theirs) / abs(theirs), "gradients": worst}
+
+
+def made(path, megabytes):
+    random = np.random.default_rng(megabytes)
+    with path.open("wb") as stream:
+        for _ in range(megabytes):
+            stream.write(random.bytes(MB))
+
+
+def in_fresh_process(*what):
+    done = subprocess.run([sys.executable, __file__, *map(str, what)], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--step", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--compare", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.step:
+        print(json.dumps(one_step(*given.step, given.threads)))
+        return
+    if given.compare:
+        print(json.dumps(compared(given.compare)))
+        return
+    runs, differences = [], {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        for size in sorted({size for *_, sizes in KINDS.values() for size in sizes}):
+            made(path, size)
+            for kind, (_, is_naive, sizes) in KINDS.items():
+                if size not in sizes:
+                    continue
+                for _ in range(given.repeats if size <= 64 else 1):
+                    runs.append(in_fresh_process("--step", kind, path, "--threads", given.threads))
+                    r = runs[-1]
+                    print(f"{kind:18} {size:4} MB  peak {r['peak_mb']:8.1f} MB  {r['mb_per_second']:6.2f} MB/s  "
+                          f"{r['mb_per_cpu_second']:6.2f} MB per second of a core", flush=True)  # fmt: skip
+                if is_naive:
+                    differences[size] = in_fresh_process("--compare", path)
+                    print(f"{'':18} relative differences: {differences[size]}", flush=True)
+    ours = {
+        size: statistics.median(r["peak_mb"] for r in runs if r["kind"] == "two passes" and r["megabytes"] == size)
+        for size in KINDS["two passes"][2]
+    }
+    spread = max(ours.values()) / min(ours.values()) - 1
+    print(f"peak of two passes from 1 to 256 MB: {spread:.1%} between the least and the most")
+    if given.out:
+        versions = {"isotone": isotone.__version__, "torch": torch.__version__, "python": platform.python_version()}
+        facts = {"command": " ".join(["python", *sys.argv]), "versions": versions, "spread_of_peak": spread}
+        facts |= {"differences": differences, "runs": runs}
+        given.out.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
