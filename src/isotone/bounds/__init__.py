@@ -13,6 +13,10 @@ from ._bytes_proof import ByteCertificate as ByteCertificate
 from ._bytes_proof import byte_certificate as byte_certificate
 from ._bytes_reasons import ByteReasons as ByteReasons
 from ._bytes_reasons import byte_reasons as byte_reasons
+from ._graphs import GraphCertificate as GraphCertificate
+from ._graphs import GraphFloors as GraphFloors
+from ._graphs import graph_certificate as graph_certificate
+from ._graphs import graph_floors as graph_floors
 from ._needed import UNLIMITED as UNLIMITED
 from ._needed import Contradiction as Contradiction
 from ._needed import Needed as Needed

@@ -99,7 +99,7 @@ class GraphNetwork(nn.Module):
         self.features, self.labels, self.relations = features, labels, relations
         self.readout, self.both_ways = tuple(kinds), both_ways
         self.encoder = NodeEncoder(features, width, directions, monotone=monotone) if encoder is None else encoder
-        widths = [_states(self.encoder, features), *[width] * layers]
+        widths = [states_of(self.encoder, features), *[width] * layers]
         self.layers = nn.ModuleList(
             GraphConv(
                 before, after, relations * (1 + both_ways), aggregation,
@@ -236,23 +236,21 @@ def _head(pooled: int, hidden: Sequence[int], labels: int, *, monotone: bool) ->
     return nn.Sequential(first, *(trunk((*hidden, labels), monotone=False) if hidden else ()))
 
 
-def _states(encoder: nn.Module, features: int) -> int:
+def states_of(encoder: nn.Module, features: int, where: str = "GraphNetwork") -> int:
     """How many numbers an encoder says of a node; refuses one that does not look at each node by itself."""
     for name, module in encoder.named_modules():
         if isinstance(module, _MIXES):
             said = f"{name!r} is a {type(module).__name__}" if name else f"a {type(module).__name__} came"
             reason = "so a node would get other numbers beside other nodes, or at another time"
-            raise BadInput(
-                "GraphNetwork, encoder", f"{said}, {reason}", "anything that looks at one node alone is right"
-            )
-    some = torch.zeros(6, features)
+            raise BadInput(f"{where}, encoder", f"{said}, {reason}", "anything that looks at one node alone is right")
+    some = torch.zeros(6, features, device=next((p.device for p in encoder.parameters()), None))
     some[3:] = 1.0
     with torch.no_grad():
         together, apart = encoder(some), torch.cat([encoder(some[:2]), encoder(some[2:])])
     if together.dim() != 2 or len(together) != len(some) or not together.is_floating_point():
         came = f"it made {tuple(together.shape)} of {together.dtype} from 6 nodes"
-        raise BadInput("GraphNetwork, encoder", came, "(6, width) of floats is right")
+        raise BadInput(f"{where}, encoder", came, "(6, width) of floats is right")
     if not bool(((together - apart).abs() <= 1e-3 * (float(together.abs().max()) + 1e-30)).all()):
         came = "a node got other numbers when other nodes stood beside it, or at another time"
-        raise BadInput("GraphNetwork, encoder", came, "anything that looks at one node alone is right")
+        raise BadInput(f"{where}, encoder", came, "anything that looks at one node alone is right")
     return int(together.shape[1])

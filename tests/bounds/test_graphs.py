@@ -1,0 +1,115 @@
+"""Certificates of graph networks: proved of every unit, void for other weights, and never given to others."""
+
+# ruff: noqa: E501 (rows of a table)
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+import isotone
+from isotone import Verdict
+from isotone.attack import graph_suite
+from isotone.bounds import graph_certificate, graph_floors
+from isotone.errors import BadInput
+from isotone.graphs import Graphs
+from isotone.nn import GraphNetwork, GraphTwin
+
+
+def some(count: int = 6) -> list[Graphs]:
+    g = torch.Generator().manual_seed(0)
+    return [Graphs(torch.rand(5, 2, generator=g), torch.randint(0, 5, (2, 8), generator=g)) for _ in range(count)]
+
+
+@pytest.fixture(scope="module")
+def proved():
+    torch.manual_seed(0)
+    net = GraphNetwork(2, 8, 1, (4,), labels=2, directions=(0, 1), aggregation="log1p_sum", both_ways=True)
+    net.centre_(Graphs.joined(some()))
+    return net.eval(), graph_certificate(net)
+
+
+def test_a_graph_network_is_proved_unit_by_unit_and_padded(proved):
+    net, certificate = proved
+    assert certificate.verdict is Verdict.PROVED, str(certificate)
+    assert list(certificate.parts) == ["message 0", "mixing 0", "head", "features that grow", "padded to 3 nodes"]
+    assert "raising features [1]" in str(certificate)
+    assert json.loads(json.dumps(certificate.to_dict()))["verdict"] == "proved"
+    assert certificate.valid_for(net)
+
+
+def test_a_floor_is_the_score_and_attacks_do_not_go_below_it(proved):
+    net, certificate = proved
+    graphs = some()
+    found = graph_floors(net, Graphs.joined(graphs), certificate)
+    assert torch.equal(found.floors, found.scores)
+    for label in range(2):
+        for attacked in graph_suite(lambda g, label=label: net(g)[:, label], graphs, -torch.inf, graphs):
+            assert bool((attacked.scores >= found.floors[:, label] - 1e-5).all()), attacked.name
+
+
+def test_a_certificate_is_void_when_a_weight_changes(proved):
+    net, certificate = proved
+    with torch.no_grad():
+        net.head.layers[0].bias.add_(1.0)
+    try:
+        assert not certificate.valid_for(net)
+        with pytest.raises(BadInput, match="another network"):
+            graph_floors(net, some(1)[0], certificate)
+        with pytest.raises(BadInput, match="another network"):
+            graph_floors(GraphTwin("gcn", 2), some(1)[0], certificate)
+    finally:
+        with torch.no_grad():
+            net.head.layers[0].bias.sub_(1.0)
+
+
+# fmt: off
+OTHERS = [
+    # network                                             verdict            why
+    (lambda: GraphNetwork(2, 4, 1, (4,), monotone=False), Verdict.REFUTED,   "free weights"),
+    (lambda: GraphTwin("gat", 2, 4),                      Verdict.REFUTED,   "attention"),
+    (lambda: GraphTwin("gin", 2, 4, readout="sum", non_negative=True), Verdict.UNKNOWN, "right at one size; no proof for others"),
+    (lambda: nn.Linear(2, 1),                             Verdict.UNKNOWN,   "nothing is known of it"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(
+    ("make", "verdict", "why"),
+    [pytest.param(*row, marks=pytest.mark.slow) if row[-1].startswith(("free", "right")) else row for row in OTHERS],
+    ids=[why for *_, why in OTHERS],
+)
+def test_other_networks_get_no_floor(make, verdict, why):
+    torch.manual_seed(0)
+    certificate = graph_certificate(make().eval())
+    assert certificate.verdict is verdict, str(certificate)
+    assert not certificate.claims
+    if verdict is Verdict.UNKNOWN:
+        assert certificate.reason
+
+
+def test_a_network_that_is_not_proved_has_the_floor_minus_infinity():
+    found = graph_floors(GraphTwin("gcn", 2, 4).eval(), some(1)[0])
+    assert bool(found.floors.isneginf().all())
+
+
+@pytest.mark.slow
+def test_a_weight_that_slipped_is_seen():
+    torch.manual_seed(0)
+    net = GraphNetwork(2, 4, 1, (4,)).eval()
+    isotone.remove_constraint(net)
+    with torch.no_grad():
+        net.head.layers[0].weight.mul_(-1)
+    assert graph_certificate(net).verdict is not Verdict.PROVED
+
+
+def test_a_network_in_training_mode_and_a_mixing_encoder_are_refused():
+    net = GraphNetwork(2, 4, 1)
+    with pytest.raises(BadInput, match="training mode"):
+        graph_certificate(net)
+    net.encoder = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4))
+    with pytest.raises(BadInput, match="BatchNorm1d"):
+        graph_certificate(net.eval())
