@@ -49,7 +49,7 @@ def drawn(seed: int, levels: int, weighed: bool):
     return X.astype(np.float64) - (levels > 2), y, signs, weights
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([2, 4]), st.booleans(), st.sampled_from([0.0, 0.2, 0.29, 0.5]))
 def test_the_best_choice_lies_between_the_bounds(seed, levels, weighed, rate):
     X, y, signs, weights = drawn(seed, levels, weighed)

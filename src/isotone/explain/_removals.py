@@ -40,9 +40,10 @@ class RemovalCost:
         """
         if self.at_least is None:
             return "no removal of these features ends the alarm"
+        features = "1 feature" if self.at_least == 1 else f"{self.at_least} features"
         if self.at_least == self.at_most:
-            return f"{self.at_least} features must be removed to end the alarm, no fewer"
-        return f"at least {self.at_least} features must be removed to end the alarm; {self.at_most} are enough"
+            return f"{features} must be removed to end the alarm, no fewer"
+        return f"at least {features} must be removed to end the alarm; {self.at_most} are enough"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
