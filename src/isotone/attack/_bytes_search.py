@@ -89,7 +89,7 @@ class Overwrite:
     def opened(self, file: Tensor, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """The file itself; `size` says nothing here."""
         ranges = [torch.arange(start, min(stop, len(file))) for start, stop in self.regions(file) if start < len(file)]
-        return file.clone(), torch.cat([torch.zeros(0, dtype=torch.int64), *ranges]).unique()
+        return file.clone(), torch.unique(torch.cat([torch.zeros(0, dtype=torch.int64), *ranges]))
 
     def allows(self, file: Tensor, example: Tensor) -> bool:
         """Whether all else is as it was."""

@@ -139,7 +139,7 @@ def byte_floor(network: ByteNetwork, file: Any, edits: Edits | None = None) -> B
     if not cuts and not regions:
         return ByteFloor(score, score, edits, joint=True)
     scan = _scans(network, file, regions)
-    features = network.encoder
+    features: Features = network.encoder
     if network.gate is not None:
         context = _each(scan(network.gate.encoder, network.gate.context), int(cuts))
         # Below the context after any of the edits, so every gate below is below the one it will have.
@@ -178,15 +178,14 @@ def _rows(scan: Scan, cuts: int) -> Tensor:
     if cuts != 1:
         return _each(scan, cuts)[None]
     best, where, left = scan.after_one_cut()
-    places, back = (where[:, None] + torch.arange(1, scan.windows.reach, device=where.device)).unique(
-        return_inverse=True
-    )
+    cuts_of = where[:, None] + torch.arange(1, scan.windows.reach, device=where.device)
+    places, row = torch.unique(cuts_of, return_inverse=True)
     rows = best[None].repeat(len(places), 1)
-    rows[back.flatten(), torch.arange(scan.channels, device=where.device).repeat_interleave(left.shape[1])] = (
-        left.flatten()
-    )
+    channel = torch.arange(scan.channels, device=where.device)[:, None].expand_as(row)
+    rows[row, channel] = left
     # Rows that differ below 0 only are the same to the head.
-    return torch.cat([best[None], rows]).relu().unique(dim=0)
+    distinct: Tensor = torch.unique(torch.cat([best[None], rows]).relu(), dim=0)
+    return distinct
 
 
 def _places(count: int) -> str:

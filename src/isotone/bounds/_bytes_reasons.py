@@ -132,7 +132,8 @@ def _winners(network: ByteNetwork, file: Any) -> Tensor:
     found = [largest(file, network.windows, network.features(opening), network.channels, like)]
     if network.gate is not None:
         found.append(largest(file, network.windows, network.gate.encoder, network.gate.context, like))
-    return torch.cat([where[best > 0] for best, where in found]).unique().cpu()
+    which: Tensor = torch.unique(torch.cat([where[best > 0] for best, where in found])).cpu()
+    return which
 
 
 class _Said:
@@ -150,7 +151,7 @@ class _Said:
 
     def _of(self, encoder: Any, windows: Tensor) -> Tensor:
         size = self.network.windows.in_block  # blocks as in a file, so that the numbers are the same
-        blocks = [encoder(filled(some, size))[: len(some)] for some in windows.split(size)]
+        blocks = [encoder(filled(some, size))[: len(some)] for some in torch.split(windows, size)]
         return torch.cat(blocks).relu()
 
     def score_of(self, chosen: Sequence[int]) -> Tensor:

@@ -99,7 +99,7 @@ class ByteNetwork(nn.Module):
         if self.training or not len(found):
             return self.head(found)  # type: ignore[no-any-return]
         # One by one: a product of other row counts adds up in another order.
-        return torch.cat([self.head(row) for row in found.split(1)])
+        return torch.cat([self.head(row) for row in torch.split(found, 1)])
 
     def pooled(self, files: Sequence[Any]) -> Tensor:
         """What the head is given: shape (files, channels), not negative; 0 for files without a complete window."""

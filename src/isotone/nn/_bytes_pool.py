@@ -88,7 +88,7 @@ def pooled(
     if not windows.count(len(file)):
         return torch.zeros_like(best)
     if torch.is_grad_enabled():
-        which, back = where.unique(return_inverse=True)
+        which, back = torch.unique(where, return_inverse=True)
         again = (features or scan)(windows.at(file, which).to(like.device))[
             back, torch.arange(channels, device=like.device)
         ]
