@@ -19,7 +19,7 @@ from ._graphs_search import AttackedGraphs, GraphSearch, Score
 # How many nodes are added: some, and shares of those there are.
 COUNTS, SHARES = (1, 10), (0.1, 1.0, 3.0)
 # New edges of one trial; beyond it fewer nodes are added.
-MOST_EDGES = 20_000
+MOST_EDGES = 6_000
 WIRINGS = ("calling all", "called by all", "both", "alone")
 
 

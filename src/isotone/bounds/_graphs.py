@@ -33,12 +33,12 @@ ARGUMENT = (
     "What a node says by itself depends on its own features alone (encoders that look at other nodes are refused), "
     "and an addition leaves the features of old nodes as they are: so nothing is asked of the encoder's weights.",
     "A message is at least 0 and does not fall when its sender's state rises (proved above); an edge multiplies it "
-    "by a weight of at least 0. An addition so puts further messages of at least 0 into the set that reaches a node, and "
-    "raises others.",
+    "by a weight of at least 0. So an addition puts further messages of at least 0 into the set that reaches a node, "
+    "and raises others.",
     "Sum, largest, log(1 + sum) and the sum of the k largest of such a set do not fall by either; without an edge they "
     "are 0, the least that any message is.",
-    "A state does not fall when the node's own state or what it hears rises (proved above), and is at least 0: layer by "
-    "layer no state falls.",
+    "A state does not fall when the node's own state or what it hears rises (proved above), and is at least 0: layer "
+    "by layer no state falls.",
     "The readouts are the same pools over all nodes, and an added node brings numbers of at least 0; the head does not "
     "fall when a number of the readout rises (proved above). So no logit falls, whatever the size of the graph.",
 )
