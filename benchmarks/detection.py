@@ -5,6 +5,7 @@ for each finished (set, seed, model), so that the command may be stopped and giv
 
     python benchmarks/detection.py --data folder --quick         20 minutes on two cores
     python benchmarks/detection.py --data folder --workers 2     the full form: five seeds, all sets
+    python benchmarks/detection.py --data folder --ceilings      what the rows support; minutes
     python benchmarks/detection.py --report                      docs/detection.md and its plots from the lines
 """
 
@@ -26,7 +27,7 @@ from typing import Any
 # Before numpy and torch are imported, here and in the workers: a core for each worker.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from _detection import page
+from _detection import ceilings, page
 from _detection.judge import FULL, QUICK, Form, judge
 from _detection.models import MODELS
 from _detection.sets import SETS
@@ -72,8 +73,8 @@ def measure(options: argparse.Namespace, path: Path) -> None:
     began = time.monotonic()
     if options.workers == 1:
         for job in wanted:
-            if options.quick and time.monotonic() - began > 60 * MINUTES:
-                print("the time of the quick form is over; the same command goes on", flush=True)
+            if options.minutes and time.monotonic() - began > 60 * options.minutes:
+                print("the time is over; the same command goes on", flush=True)
                 return
             write(path, one(job), around)
         return
@@ -109,15 +110,19 @@ def asked() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", choices=MODELS, help="only these")
     parser.add_argument("--seeds", nargs="+", type=int, help="only these")
     parser.add_argument("--redo", nargs="+", choices=MODELS, default=[], help="measure these again")
+    parser.add_argument("--minutes", type=float, help="begin nothing after; 20 in the quick form, 0 is no limit")
     parser.add_argument("--workers", type=int, default=1, help="processes, a core each")
     parser.add_argument("--out", type=Path, default=records.RESULTS, help="folder of the lines")
     parser.add_argument("--docs", type=Path, default=records.RESULTS.parent.parent / "docs")
+    parser.add_argument("--ceilings", action="store_true", help="only what these rows support, whatever the model")
     parser.add_argument("--report", action="store_true", help="only write the page from the lines")
     options = parser.parse_args()
     said = shlex.join(["python", "benchmarks/detection.py", *sys.argv[1:]])
     options.command = said.replace(options.data or "\0", "DATA")
     options.sets = options.sets or (list(QUICK_SETS) if options.quick else list(SETS))
     options.models = options.models or list(MODELS)
+    if options.minutes is None:
+        options.minutes = MINUTES if options.quick else 0
     if options.seeds is None:
         options.seeds = list(range(QUICK_SEEDS if options.quick else SEEDS))
     return options
@@ -131,6 +136,10 @@ def main() -> None:
         return
     if not options.data:
         print("left out: the data sets are not part of the project. Name their folder: --data folder, or ISOTONE_DATA.")
+        return
+    if options.ceilings:
+        around = {**records.circumstances(), "command": options.command}
+        ceilings.measure(options.out / "detection_ceilings.json", options.sets, options.seeds, options.data, around)
         return
     measure(options, path)
     print(page.summary(path))

@@ -20,8 +20,8 @@ from isotone.nn import MonotoneEnsemble
 from .sides import Problem
 
 ROWS = 512
-# The gradient of a network over more names than this costs gigabytes.
-MOST_SLOPES = 1500
+# The gradient of a network passes every name of every row through it: over more names than this it costs minutes.
+MOST_SLOPES = 300
 
 
 class Fitted(Protocol):
