@@ -155,13 +155,13 @@ def test_costly_rows_and_loose_features_are_what_counting_says():
 
 
 def test_sparse_rows_repeats_and_weights_say_the_same():
-    X, y = world(400)
+    X, y = world(200)
     dense = headroom(X, y, +1, [0.05], most=2)
     assert headroom(scipy.sparse.csc_matrix(X), y, +1, [0.05], most=2) == dense
     repeated = headroom(np.concatenate([X, X]), np.concatenate([y, y]), +1, [0.05], most=4, held_out=False)
-    weighed = headroom(X, y, +1, [0.05], weights=np.full(400, 2.0), most=4, held_out=False)
+    weighed = headroom(X, y, +1, [0.05], weights=np.full(200, 2.0), most=4, held_out=False)
     assert repeated == weighed
-    once = headroom(np.concatenate([X, X]), np.concatenate([y, y]), +1, [0.05], once=True, held_out=False)
+    once = headroom(np.concatenate([X, X]), np.concatenate([y, y]), +1, [0.05], once=True, held_out=False, most=0)
     assert (once.bad, once.benign) == (once.distinct_bad, once.distinct_benign)
 
 
