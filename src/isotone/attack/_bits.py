@@ -113,7 +113,9 @@ def bga(
             if not len(ways):
                 return
             gain = _flips(ways, u).masked_fill(~ways.open, 0.0)
-            flip = (math.sqrt(moves.features) * gain >= gain.norm(dim=1, keepdim=True)) & (gain > 0)
+            flip = (math.sqrt(moves.features) * gain >= torch.linalg.vector_norm(gain, dim=1, keepdim=True)) & (
+                gain > 0
+            )
             u = torch.where(flip, 1 - u, u)
             ways.offer(u, u > 0)
             ways, (u,) = ways.left(u)

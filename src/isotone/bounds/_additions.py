@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from ..attack._victims import as_rows
 from ..certify._facts import NotReal
 from ..errors import BadInput
 from ..nn import Bag, MonotoneEnsemble, MonotoneNetwork
-from ._bounds import Tape, lower
+from ._bounds import Tape, forms, lower, values
 from ._needed import UNLIMITED, Needed
 from ._reach import Reach
 from ._read import Unreadable, read
@@ -21,6 +22,8 @@ from ._tape import Affine, Largest
 
 # Numbers in one tensor of the bounds: 2**22 float64 are 32 MB, and a handful of them are alive at a time.
 MOST_VALUES = 2**22
+# How many additions are branched on, and at most how many ways for each number of additions that are left.
+WAYS = {1: 256, 2: 32}
 
 
 def additions_needed(
@@ -45,7 +48,8 @@ def additions_needed(
             `MonotoneEnsemble`.
         x: shape (n, d), float32.
         threshold: detected is a score above it.
-        moves: what the attacker can do. A number may stop anywhere on its way.
+        moves: what the attacker can do. A number may stop anywhere on its way, and so may a name, unless
+            `Moves.of_names`, or a step of inf, says that it goes all the way: then a few additions are branched on.
         most: look no further than so many additions, but for "unlimited"; None looks to the end.
         progress: called with (rows done, rows).
 
@@ -84,7 +88,7 @@ def additions_needed(
     for start in range(0, len(found), size):
         some = found[start : start + size]
         try:
-            needed[some] = _search(tape, Reach.of(rows[some], moves, torch.zeros_like(some)), unit, threshold, most)
+            needed[some] = _Search(tape, moves, unit, threshold).needed(rows[some], most)
         except NotReal as reason:
             fault = f"a function of the model: {reason}"
         if progress is not None:
@@ -121,33 +125,78 @@ def score_bound(model: nn.Module, x: Any, moves: Moves, most: int | None) -> Ten
     return found
 
 
-def _search(tape: Tape, reach: Reach, unit: float, threshold: float, most: int | None) -> Tensor:
-    """The fewest additions that are not proved to be too few, shape (n,)."""
-    available = (reach.span != 0).sum(1)
-    every = torch.arange(len(available))
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """Of blocks of rows: unlimited, or the fewest additions that are not proved to be too few."""
 
-    def holds(rows: Tensor, k: Tensor) -> Tensor:
-        return lower(tape, reach.part(rows).with_most(k), unit) > threshold
+    tape: Tape
+    moves: Moves
+    unit: float
+    threshold: float
 
-    needed = torch.ones_like(available)
-    unlimited = holds(every, available)
-    needed[unlimited] = UNLIMITED
-    rows = every[~unlimited]
-    # good: proved to be too few; bad: not proved.
-    good, bad = torch.zeros_like(available), available.clone()
-    if most is not None:
-        bad = torch.minimum(bad, torch.tensor(most + 1))
-    k, climbing = 1, rows[bad[rows] > 1]
-    while len(climbing):
-        fine = holds(climbing, torch.full_like(climbing, k))
-        good[climbing[fine]], bad[climbing[~fine]] = k, k
-        k *= 2
-        climbing = climbing[fine & (k < bad[climbing])]
-    while len(rows := rows[good[rows] + 1 < bad[rows]]):
-        half = (good[rows] + bad[rows]) // 2
-        fine = holds(rows, half)
-        good[rows[fine]], bad[rows[~fine]] = half[fine], half[~fine]
-    return torch.where(needed == UNLIMITED, needed, good + 1)
+    def needed(self, x: Tensor, most: int | None) -> Tensor:
+        """Shape (n,)."""
+        reach = Reach.of(x, self.moves, torch.zeros(len(x), dtype=torch.int64))
+        available = (reach.span != 0).sum(1)
+        every = torch.arange(len(available))
+
+        def holds(rows: Tensor, k: Tensor) -> Tensor:
+            return lower(self.tape, reach.part(rows).with_most(k), self.unit) > self.threshold
+
+        unlimited = holds(every, available)
+        rows = every[~unlimited]
+        # good: proved to be too few; bad: not proved.
+        good, bad = torch.zeros_like(available), available.clone()
+        if most is not None:
+            bad = torch.minimum(bad, torch.tensor(most + 1))
+        k, climbing = 1, rows[bad[rows] > 1]
+        while len(climbing):
+            fine = holds(climbing, torch.full_like(climbing, k))
+            good[climbing[fine]], bad[climbing[~fine]] = k, k
+            k *= 2
+            climbing = climbing[fine & (k < bad[climbing])]
+        while len(rows := rows[good[rows] + 1 < bad[rows]]):
+            half = (good[rows] + bad[rows]) // 2
+            fine = holds(rows, half)
+            good[rows[fine]], bad[rows[~fine]] = half[fine], half[~fine]
+        for k in WAYS if self.moves.whole else ():
+            some = (~unlimited & (good == k - 1)).nonzero().flatten() if most is None or k <= most else every[:0]
+            if len(some):
+                good[some[self.withstands(x[some], k)]] = k
+        return torch.where(unlimited, UNLIMITED, good + 1)
+
+    def withstands(self, x: Tensor, k: int) -> Tensor:
+        """Whether rows of names are proved to stay above the threshold after k additions, by branching; shape (n,).
+
+        A bound that has something to spare shows that the row itself stays above. If k additions brought it down, they
+        would cost together what the bound has to spare, and one of them a k-th of it: so it is enough to look at the
+        rows with one of the additions that cost so much. Of several bounds each row takes the one with fewest ways.
+        """
+        reach = Reach.of(x, self.moves, torch.full((len(x),), k))
+        if k == 0:
+            return values(self.tape, reach, self.unit, None).lo[-1][:, 0] > self.threshold
+        interval, found = forms(self.tape, reach, self.unit)
+        good = interval > self.threshold
+        few, ways = torch.full((len(x),), WAYS[k] + 1), torch.zeros_like(reach.x, dtype=torch.bool)
+        for form in found:
+            spare = form.base - self.threshold
+            good |= spare > reach.dearest(form.cost)
+            # Written so that NaN leaves a way open; without anything to spare nothing is shown.
+            dear = (reach.span != 0) & ~(form.cost * (1 + 1e-6) < spare[:, None] / k)
+            fewer = (spare > 0) & (dear.sum(1) < few)
+            few, ways = torch.where(fewer, dear.sum(1), few), torch.where(fewer[:, None], dear, ways)
+        tried = (~good & (few <= WAYS[k])).nonzero().flatten()
+        row, way = ways[tried].nonzero(as_tuple=True)
+        if not len(row):
+            good[tried] = True  # no addition costs enough
+            return good
+        after = x[tried[row]]
+        after[torch.arange(len(way)), way] = self.moves.target[way]
+        size = _block(self.tape, self.moves.features)
+        held = [self.withstands(after[start : start + size], k - 1) for start in range(0, len(after), size)]
+        failed = torch.zeros(len(tried), dtype=torch.int64).index_add_(0, row, (~torch.cat(held)).long())
+        good[tried] = failed == 0
+        return good
 
 
 def _fits(tape: Tape, rows: Tensor, moves: Moves) -> None:
@@ -166,7 +215,7 @@ def _fits(tape: Tape, rows: Tensor, moves: Moves) -> None:
                 raise Unreadable("names are added here, and some have another target than 1")
 
 
-def _scores(model: nn.Module, rows: Tensor) -> Tensor:
+def _scores(model: Any, rows: Tensor) -> Tensor:
     if isinstance(model, MonotoneNetwork | MonotoneEnsemble):
         return scores(Differentiable(lambda x: model(Bag.of(x))), rows)
     if not isinstance(model, nn.Module):

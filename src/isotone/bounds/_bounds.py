@@ -15,6 +15,8 @@ that way is in reach too. The slopes lie in the bounds that the ranges of the op
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -37,19 +39,47 @@ def lower(tape: Tape, reach: Reach, unit: float) -> Tensor:
     Raises:
         NotReal: a function here has no rule for such values.
     """
+    interval, found = forms(tape, reach, unit)
+    bounds = [interval, *(form.base - reach.dearest(form.cost) for form in found)]
+    return torch.stack([bound.nan_to_num(nan=-torch.inf, posinf=-torch.inf) for bound in bounds]).amax(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """The score of a row in reach is at least `base` less the cost of the features that moved.
+
+    Args:
+        base: shape (n,).
+        cost: shape (n, d), at least 0.
+    """
+
+    base: Tensor
+    cost: Tensor
+
+
+def forms(tape: Tape, reach: Reach, unit: float) -> tuple[Tensor, list[Form]]:
+    """The interval's lower end of the score, (n,), and the bounds by slopes and by two choices of lines.
+
+    Args, Raises: as `lower`.
+    """
     here = values(tape, reach.with_most(torch.zeros_like(reach.most)), FLOAT64, None)
     middle = [(lo + hi) / 2 for lo, hi in zip(here.lo, here.hi, strict=True)]
     state = values(tape, reach, unit, middle)
     last, one = len(tape) - 1, torch.ones(len(reach.x), 1, 1, dtype=torch.float64)
-    found = [state.lo[last][:, 0], back(tape, state, last, one)[:, 0], _by_slopes(tape, state, here)]
+
+    def by_lines() -> Form:
+        base, cost = _put_back(tape, state, last, one)
+        return Form(base[:, 0], torch.zeros_like(reach.x) if cost is None else cost[:, 0])
+
+    found = [_by_slopes(tape, state, here), by_lines()]
     for place, node in enumerate(tape):
         if isinstance(node, Bend):
             lo, hi = state.lo[node.source], state.hi[node.source]
             kink = torch.where(hi > -lo, hi, lo)
             at = kink if isinstance(node.row.slope, Steps) else (lo + hi) / 2
             state.lines[place] = lines(node.row, lo, hi, at)
-    found.append(back(tape, state, last, one)[:, 0])
-    return torch.stack([bound.nan_to_num(nan=-torch.inf, posinf=-torch.inf) for bound in found]).amax(0)
+    found.append(by_lines())
+    return state.lo[last][:, 0], found
 
 
 def values(tape: Tape, reach: Reach, unit: float, middle: list[Tensor] | None) -> State:
@@ -80,6 +110,12 @@ def values(tape: Tape, reach: Reach, unit: float, middle: list[Tensor] | None) -
 
 def back(tape: Tape, state: State, place: int, adjoint: Tensor) -> Tensor:
     """A lower bound, (n, m), of m linear functions, (n, m, width), of a node's values."""
+    base, cost = _put_back(tape, state, place, adjoint)
+    return base if cost is None else base - state.reach.dearest(cost)
+
+
+def _put_back(tape: Tape, state: State, place: int, adjoint: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The bound of the rows as they are, (n, m), and what each move costs, (n, m, d); None: nothing."""
     waiting: dict[int, Tensor] = {place: adjoint}
     total, cost = torch.zeros(adjoint.shape[:2], dtype=torch.float64), None
     size = torch.zeros_like(total)
@@ -95,12 +131,11 @@ def back(tape: Tape, state: State, place: int, adjoint: Tensor) -> Tensor:
             for source, part in parts:
                 waiting[source] = waiting[source] + part if source in waiting else part
         total, size = total + value, size + value.abs()
-    moved = torch.zeros_like(total) if cost is None else state.reach.dearest(cost)
-    return total - moved - OURS * (size + moved)
+    return total - OURS * size, cost
 
 
-def _by_slopes(tape: Tape, state: State, here: State) -> Tensor:
-    """The score as it is, less what moves and roundings can take, (n,)."""
+def _by_slopes(tape: Tape, state: State, here: State) -> Form:
+    """The score as it is, less what roundings can take, and what each move costs."""
     last = len(tape) - 1
     one = torch.ones(len(state.reach.x), 1, dtype=torch.float64)
     waiting: dict[int, tuple[Tensor, Tensor]] = {last: (one, one)}
@@ -125,8 +160,9 @@ def _by_slopes(tape: Tape, state: State, here: State) -> Tensor:
             for source, least, most in node.slopes(state, lo, hi):
                 had = waiting.get(source, (0.0, 0.0))
                 waiting[source] = (least + had[0], most + had[1])
-    moved = torch.zeros_like(box) if cost is None else state.reach.dearest(cost)
-    return here.lo[last][:, 0] + box - moved - rounding * (1 + OURS)
+    base = here.lo[last][:, 0] + box
+    base = base - rounding * (1 + OURS) - OURS * (base.abs() + box.abs())
+    return Form(base, torch.zeros_like(state.reach.x) if cost is None else cost)
 
 
 def _plus(a: Tensor | None, b: Tensor) -> Tensor:

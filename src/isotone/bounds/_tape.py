@@ -145,6 +145,8 @@ class Affine:
             total = reach.x.abs() @ sizes.T + torch.minimum(moved, sizes @ reach.far) + size
             error = gamma(terms, state.unit)[:, None] * total + OURS * total + LEAST  # type: ignore[index]
             at = reach.x @ self.weight.T + self.bias
+            if not bool(reach.most.any()):
+                return at - error, at + error, error
             step = self.weight * reach.span[:, None]  # (n, width, d)
             low = at - reach.dearest((-step).clamp(min=0.0))
             return low - error, at + reach.dearest(step.clamp(min=0.0)) + error, error

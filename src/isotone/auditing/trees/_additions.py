@@ -105,15 +105,15 @@ class Paths:
         leaf, column, trees = (np.asarray([row[i] for row in rows], dtype=np.int64) for i in range(3))
         order = np.lexsort((leaf, trees, column))
         leaf, column, trees = leaf[order], column[order], trees[order]
-        low, high = (np.asarray([row[i] for row in rows], dtype=np.float64)[order] for i in (3, 4))
+        lows, highs = (np.asarray([row[i] for row in rows], dtype=np.float64)[order] for i in (3, 4))
         by_leaf = np.argsort(leaf, kind="stable")
         groups = _starts(column, trees)
         features = _starts(column[groups])
         return cls(
             leaf=leaf,
             feature=column,
-            low=low,
-            high=high,
+            low=lows,
+            high=highs,
             missing=np.asarray([row[5] for row in rows], dtype=bool)[order],
             value=np.asarray(value),
             tree=np.asarray(tree_of, dtype=np.int64),
@@ -158,7 +158,7 @@ class _Open:
             self._dearest(self._charged(falls, (able,)), most),
             self._dearest(self._charged(falls, tuple(able & of_size for of_size in self._sizes())), most),
         )
-        return self.score - np.minimum(each, shared) - self.room
+        return np.asarray(self.score - np.minimum(each, shared) - self.room)
 
     def after_one(self) -> Floats:
         """The lowest score after one addition that goes all the way, or none; exact but for rounding, shape (rows,)."""
@@ -167,7 +167,7 @@ class _Open:
         # Of each tree one leaf at most is reached by one feature at its target.
         moved = np.where(self.moves & self.ends, falls[:, paths.leaf], 0.0)
         each = np.add.reduceat(moved, paths.group_starts[paths.feature_starts], axis=1)
-        return self.score - each.max(1).clip(min=0.0) - self.room
+        return np.asarray(self.score - each.max(1).clip(min=0.0) - self.room)
 
     def pays(self, most: int) -> Floats:
         """What each feature pays over all trees, shape (rows, features), where so many are added."""
@@ -195,7 +195,7 @@ class _Open:
     def _dearest(self, paid: Floats, most: Ints) -> Floats:
         """What the dearest features pay over all trees, shape (rows,)."""
         dear = -np.sort(-np.add.reduceat(paid, self.paths.feature_starts, axis=1), axis=1)
-        return np.where(np.arange(dear.shape[1]) < most[:, None], dear, 0.0).sum(1)
+        return np.asarray(np.where(np.arange(dear.shape[1]) < most[:, None], dear, 0.0).sum(1))
 
 
 def _open(ensemble: Ensemble, paths: Paths, rows: Floats, moves: Moves) -> _Open:
