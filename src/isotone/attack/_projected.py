@@ -27,7 +27,8 @@ Stride = Callable[[Tensor, Tensor], Tensor]  # gain and where we are -> the chan
 
 def l2(gain: Tensor, u: Tensor) -> Tensor:
     """A step of unit length for each row by itself: by the norm of a whole batch, rows would depend on others."""
-    return L2_LENGTH * gain / (torch.linalg.vector_norm(gain, dim=1, keepdim=True) + 1e-12)
+    size: Tensor = torch.linalg.vector_norm(gain, dim=1, keepdim=True)
+    return L2_LENGTH * gain / (size + 1e-12)
 
 
 def linf(gain: Tensor, u: Tensor) -> Tensor:
