@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 from ..errors import BadInput, require
 from ..verdict import Verdict
 from ._booster import BoosterFloor
-from ._floor import Floor, FloorProof, Scores, State, tick
+from ._floor import FloorProof, Scores, State, tick
 from ._network import NetworkFloor
 from ._patterns import PatternFloor
 
@@ -36,7 +37,7 @@ def detection_near(scores: Scores, labels: NDArray[Any], rate: float) -> float:
 
 @dataclass
 class SumFloor:
-    """A sum of floors, each in units of its own spread among the benign rows that score high; weights are at least 0.
+    """A sum of floors, each in units of its own spread among the benign rows that score high; weights are above 0.
 
     >>> X = np.tile(np.array([[1.0, 1], [1, 0], [0, 1], [0, 0]]), (20, 1))
     >>> floor = SumFloor([PatternFloor(steps=5), PatternFloor(steps=20)]).fit(X, np.tile([1, 0, 0, 0], 20), (1, 1))
@@ -61,8 +62,8 @@ class SumFloor:
     ) -> Self:
         """See `Floor`; units are taken from `validation`, or else from the rows themselves."""
         given = list(self.weights or [1.0] * len(self.floors))
-        if len(given) != len(self.floors) or not all(weight >= 0 for weight in given):
-            raise BadInput("SumFloor", f"weights={given} came", "one of at least 0 per floor is right")
+        if len(given) != len(self.floors) or not all(weight > 0 for weight in given):
+            raise BadInput("SumFloor", f"weights={given} came", "one above 0 per floor is right")
         fitted = [
             copy.deepcopy(floor).fit(
                 X,
@@ -78,15 +79,18 @@ class SumFloor:
         ]
         rows, labels = (X, np.asarray(y)) if validation is None else (validation[0], np.asarray(validation[1]))
         benign = rows[np.flatnonzero(labels == 0)] if (labels == 0).any() else X
-        return self._of(fitted, [floor.scores(benign) for floor in fitted], given, rate)
+        units = [_unit(floor.scores(benign), rate) for floor in fitted]
+        return self._set(fitted, [(middle, size / weight) for (middle, size), weight in zip(units, given, strict=True)])
 
-    def _of(self, fitted: Sequence[Any], benign: Sequence[Scores], given: Sequence[float], rate: float) -> Self:
+    @classmethod
+    def of(cls, fitted: Sequence[Any], units: Sequence[tuple[float, float]]) -> Self:
+        """A sum of fitted floors, each taken as (score - middle) / size for its (middle, size)."""
+        return cls(list(fitted))._set(fitted, units)
+
+    def _set(self, fitted: Sequence[Any], units: Sequence[tuple[float, float]]) -> Self:
         self.floors_ = list(fitted)
-        self.middles_, self.scales_ = [], []
-        for weight, scores in zip(given, benign, strict=True):
-            middle, low = np.quantile(scores, [1 - rate, max(0.0, 1 - 6 * rate)])
-            self.middles_.append(float(middle))
-            self.scales_.append(float(weight / max(middle - low, 1e-6)))
+        self.middles_ = [float(middle) for middle, _ in units]
+        self.scales_ = [float(1 / size) for _, size in units]
         return self
 
     def scores(self, X: Any) -> Scores:
@@ -133,17 +137,20 @@ class SumFloor:
 
 @dataclass
 class BestFloor:
-    """The candidate that detects most of the validation rows near the rate; then fitted to those rows too.
+    """Of several floors, and sums of two or of all of them, the one that detects most validation rows near the rate.
 
     Args:
-        candidates: floors; without validation rows the first is taken.
-        refit: whether the one chosen is fitted once more, to all rows: its thresholds are set on others.
+        candidates: floors; without validation rows of both labels the first is taken.
+        sums: whether sums are tried too.
+        refit: whether what was chosen is fitted once more, to all rows: its thresholds are set on others.
 
     Attributes:
-        found_: (name, detection on the validation rows) of each candidate.
+        found_: (what, detection on the validation rows near the rate) of all that was tried.
+        chosen_: positions of the candidates that were taken.
     """
 
     candidates: Sequence[Any]
+    sums: bool = True
     refit: bool = True
 
     def fit(
@@ -159,41 +166,60 @@ class BestFloor:
         progress: Callable[[float, str], object] | None = None,
     ) -> Self:
         """See `Floor`."""
-        labels = None if validation is None else np.asarray(validation[1])
-        choosing = labels is not None and (labels == 0).any() and (labels == 1).any() and len(self.candidates) > 1
+        weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        held = None if validation is None else np.asarray(validation[1])
+        choosing = held is not None and len(np.unique(held)) > 1 and len(self.candidates) > 1
         candidates = list(self.candidates) if choosing else list(self.candidates)[:1]
-        pieces = len(candidates) + (self.refit and choosing)
+        steps = 2 * len(candidates)
+        fitted = [
+            copy.deepcopy(candidate).fit(
+                X, y, directions, sample_weight=weight, rate=rate, seed=seed, progress=_piece(progress, k, steps)
+            )
+            for k, candidate in enumerate(candidates)
+        ]
         self.found_: list[tuple[str, float]] = []
-        fitted: list[Floor] = []
-        for k, candidate in enumerate(candidates):
-            fitted.append(
-                copy.deepcopy(candidate).fit(
-                    X,
-                    y,
+        self.chosen_: tuple[int, ...] = (0,)
+        self.floor_: Any = fitted[0]
+        if validation is None or held is None or not choosing:
+            return self
+        scores = [floor.scores(validation[0]) for floor in fitted]
+        units = [_unit(found[held == 0], rate) for found in scores]
+        best = -1.0
+        for group in self._groups():
+            total = sum((scores[k] - units[k][0]) / units[k][1] for k in group)
+            detected = detection_near(np.asarray(total), held, rate)
+            self.found_.append((" + ".join(_name(candidates[k]) for k in group), detected))
+            if detected > best:
+                best, self.chosen_ = detected, group
+        if self.refit:
+            stack = require("scipy.sparse", "tables").vstack if hasattr(X, "indptr") else np.vstack
+            rows, labels = stack([X, validation[0]]), np.concatenate([np.asarray(y), held])
+            rows = rows.tocsr() if hasattr(rows, "tocsr") else rows
+            weights = np.concatenate([weight, np.ones(len(held))])
+            for done, k in enumerate(self.chosen_):
+                fitted[k] = copy.deepcopy(candidates[k]).fit(
+                    rows,
+                    labels,
                     directions,
-                    sample_weight=sample_weight,
+                    sample_weight=weights,
                     rate=rate,
                     seed=seed,
-                    validation=validation,
-                    progress=_piece(progress, k, pieces),
+                    progress=_piece(progress, len(candidates) + done, steps),
                 )
-            )
-            if choosing:
-                assert validation is not None and labels is not None
-                found = detection_near(fitted[-1].scores(validation[0]), labels, rate)
-                self.found_.append((type(candidate).__name__, found))
-        at = int(np.argmax([found for _, found in self.found_])) if choosing else 0
-        self.floor_: Any = fitted[at]
-        if choosing and self.refit:
-            assert validation is not None
-            stack = require("scipy.sparse", "tables").vstack if hasattr(X, "indptr") else np.vstack
-            weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-            self.floor_ = copy.deepcopy(candidates[at]).fit(
-                stack([X, validation[0]]), np.concatenate([np.asarray(y), labels]), directions,
-                sample_weight=np.concatenate([weight, np.ones(len(labels))]), rate=rate, seed=seed,
-                progress=_piece(progress, pieces - 1, pieces),
-            )  # fmt: skip
+        taken = [fitted[k] for k in self.chosen_]
+        # In units of rows that no fit was given; scores of rows that it was given lie elsewhere.
+        self.floor_ = taken[0] if len(taken) == 1 else SumFloor.of(taken, [units[k] for k in self.chosen_])
+        tick(progress, 1.0, "floor")
         return self
+
+    def _groups(self) -> list[tuple[int, ...]]:
+        """Each alone, two together, all together; on equal detection an earlier one is taken."""
+        every = tuple(range(len(self.candidates)))
+        groups: list[tuple[int, ...]] = [(k,) for k in every]
+        if self.sums:
+            groups += list(itertools.combinations(every, 2))
+            groups += [every] if len(every) > 2 else []
+        return groups
 
     def scores(self, X: Any) -> Scores:
         """See `Floor`."""
@@ -209,9 +235,9 @@ class BestFloor:
 
 
 def best_floor() -> BestFloor:
-    """Patterns, and a monotone booster where LightGBM is installed: the better one on validation rows."""
+    """Patterns, trained and as they start, and a monotone booster where LightGBM is installed; see `BestFloor`."""
     boosters = [BoosterFloor()] if importlib.util.find_spec("lightgbm") else []
-    return BestFloor([PatternFloor(), *boosters])
+    return BestFloor([PatternFloor(), PatternFloor(odds=0.5, steps=0), *boosters])
 
 
 def floor_from_state(state: dict[str, Tensor], facts: dict[str, Any]) -> Any:
@@ -230,3 +256,19 @@ def _piece(progress: Callable[[float, str], object] | None, k: int, of: int) -> 
     if progress is None:
         return None
     return lambda share, what: tick(progress, (k + share) / of, what)
+
+
+def _unit(benign: Scores, rate: float) -> tuple[float, float]:
+    """Where the threshold lies among benign scores, and how far below it the next few lie: above 0."""
+    middle, low = np.quantile(benign, [1 - rate, max(0.0, 1 - 6 * rate)])
+    return float(middle), float(max(middle - low, 1e-3))
+
+
+def _name(floor: Any) -> str:
+    """The class, and the settings that are not its defaults."""
+    changed = [
+        f"{field.name}={getattr(floor, field.name)!r}"
+        for field in fields(floor)
+        if getattr(floor, field.name) != field.default
+    ]
+    return f"{type(floor).__name__}({', '.join(changed)})"

@@ -67,6 +67,7 @@ class BoosterFloor:
             "min_data_in_leaf": self.rows_per_leaf,
             "min_sum_hessian_in_leaf": 1e-3,
             "min_data_in_bin": 1,
+            "use_missing": False,
             "learning_rate": self.learning_rate,
             "seed": seed,
             "deterministic": True,
@@ -75,7 +76,9 @@ class BoosterFloor:
             "verbose": -1,
         }
         table = table.tocsr().astype(np.float64) if hasattr(table, "tocsr") else np.asarray(table, dtype=np.float64)
-        data = lightgbm.Dataset(table, labels, weight=weight, params={"verbose": -1, "min_data_in_bin": 1})
+        data = lightgbm.Dataset(
+            table, labels, weight=weight, params={"verbose": -1, "min_data_in_bin": 1, "use_missing": False}
+        )
         tick(progress, 0.0, "trees")
         self._set(lightgbm.train(parameters, data, self.trees).model_to_string(), directions)
         tick(progress, 1.0, "trees")

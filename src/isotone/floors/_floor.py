@@ -38,7 +38,7 @@ class FloorProof:
 class Floor(Protocol):
     """A score of rows that never falls along its directions.
 
-    `fit` learns it from rows of two labels (1 is bad), numpy or scipy CSR, for detection at the false-alarm rate `rate`.
+    `fit` learns it from rows of two labels (1 is bad), numpy or scipy CSR, for detection at a false-alarm rate.
     `validation` are rows to choose by; thresholds are set by whoever uses the score, on rows of their own.
     `to_state` gives tensors and what JSON can hold; `floor_from_state` makes the floor again.
     """

@@ -43,7 +43,7 @@ def partial_auc_loss(
     temperature: float = 0.5,
     bounded: bool = True,
 ) -> Tensor:
-    """Share of pairs of a bad row and a benign row in a band of false-alarm rates that stand in the wrong order, smoothed.
+    """Smoothed share of pairs in the wrong order, of a bad row and a benign row in a band of false-alarm rates.
 
     Args:
         bad, bad_weight: shape (bad rows,).

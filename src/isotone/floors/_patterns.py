@@ -32,6 +32,7 @@ class PatternFloor:
 
     Args:
         units: patterns at most.
+        odds: how a part weighs to begin with, see `isotone.nn.MaxPatterns.from_data`.
         stretches: parts per feature that is not a bit, at most.
         steps: of training; 0 leaves the patterns as they start.
         learning_rate: of Adam, falling to 0 over the second half.
@@ -48,7 +49,8 @@ class PatternFloor:
     (True, <Verdict.PROVED: 'proved'>)
     """
 
-    units: int = 1024
+    units: int = 4096
+    odds: float = 0.0
     stretches: int = 8
     steps: int = 100
     learning_rate: float = 0.01
@@ -82,7 +84,9 @@ class PatternFloor:
         ways = [directions[j] for j in self.used_]
         bad, benign = (_numbers(side, self.used_) for side in (rows.bad, rows.benign))
         weight = torch.as_tensor(rows.benign_weight, dtype=torch.float32)
-        self.network_ = MaxPatterns.from_data(knots, bad, benign, ways, units=self.units, benign_weight=weight)
+        self.network_ = MaxPatterns.from_data(
+            knots, bad, benign, ways, units=self.units, benign_weight=weight, odds=self.odds
+        )
         learner = _Learner(self, rows, rate, seed)
         learner.learn(progress)
         return self
@@ -124,6 +128,7 @@ def _numbers(X: Any, used: NDArray[np.int64]) -> Tensor:
 
 LOOK = 5  # steps between two looks at all rows
 BEST = 8  # patterns that a row is compared with in between
+SPARSE = 0.1  # of the parts present, from where products go by those that are
 ROWS = 2048  # bad rows in a step, at most
 
 
@@ -153,16 +158,16 @@ class _Learner:
             if step % LOOK == 0:
                 tick(progress, step / steps, "patterns")
                 at = self._sample()
-                bad, bad_best = self.bad[at], self._best(self.bad[at], self.own[at] if alone else None)[1]
+                bad = _Rows.of(self.bad[at], self._best(self.bad[at], self.own[at] if alone else None)[1])
                 height, best = self._best(self.benign, None)
                 near = torch.topk(height, min(hard, len(height))).indices
-                benign, benign_best = self.benign[near], best[near]
+                benign = _Rows.of(self.benign[near], best[near])
             optimizer.param_groups[0]["lr"] = plan.learning_rate * min(1.0, 2 * (steps - step) / steps)
             low, high = (self.rate * share for share in plan.focus)
             loss = partial_auc_loss(
-                self._smooth(bad, bad_best),
+                self._smooth(bad),
                 self.bad_weight[at],
-                self._smooth(benign, benign_best),
+                self._smooth(benign),
                 self.benign_weight[near],
                 total=self.total,
                 low=low,
@@ -184,7 +189,7 @@ class _Learner:
         """The largest evidence of each row, and its best patterns, without its own."""
         heights, best = [], []
         for a in range(0, len(parts), 4096):
-            evidence = self.net.evidence(parts[a : a + 4096])
+            evidence = self._evidence(parts[a : a + 4096])
             if own is not None:
                 at = torch.nonzero(own[a : a + 4096] >= 0)[:, 0]
                 evidence[at, own[a + at]] = -torch.inf
@@ -193,8 +198,35 @@ class _Learner:
             best.append(top.indices)
         return torch.cat(heights), torch.cat(best)
 
-    def _smooth(self, parts: Tensor, best: Tensor) -> Tensor:
+    def _evidence(self, parts: Tensor) -> Tensor:
+        if float((parts > 0).float().mean()) > SPARSE:
+            return self.net.evidence(parts)
+        row, at = parts.nonzero(as_tuple=True)
+        count = torch.bincount(row, minlength=len(parts))
+        found = nn.functional.embedding_bag(
+            at, self.net.weight.T.contiguous(), count.cumsum(0) - count, mode="sum", per_sample_weights=parts[row, at]
+        )
+        return found - self.net.threshold
+
+    def _smooth(self, rows: _Rows) -> Tensor:
         """A smooth maximum of the evidence of each row's best patterns."""
-        weight = nn.functional.embedding(best, self.net.weight)
-        evidence = torch.einsum("rp,rkp->rk", parts, weight) - self.net.threshold[best]
+        places = rows.best[rows.row] * self.net.weight.shape[1] + rows.at[:, None]
+        of_parts = self.net.weight.reshape(-1)[places] * rows.value[:, None]
+        found = -self.net.threshold[rows.best]
+        evidence = found.index_add(0, rows.row, of_parts)
         return torch.logsumexp(evidence / self.plan.smoothing, 1) * self.plan.smoothing
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of a few steps, as the parts that they have, and the patterns that they are compared with."""
+
+    row: Tensor
+    at: Tensor
+    value: Tensor
+    best: Tensor
+
+    @classmethod
+    def of(cls, parts: Tensor, best: Tensor) -> Self:
+        row, at = parts.nonzero(as_tuple=True)
+        return cls(row, at, parts[row, at], best)

@@ -1,4 +1,4 @@
-"""Bad rows that no monotone score can tell from benign ones: every benign row that contains one must be given up with it."""
+"""Bad rows that no monotone score tells from benign ones: a benign row that contains one must be given up with it."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
 """The largest over known bad patterns: how much of one a row contains, beyond what harmless rows contain of it.
 
-Every unit is a pattern: weights of at least 0 on the parts of a row, and a threshold. A row scores what its best pattern
-scores, so many weak signs of many patterns do not add up to an alarm, and what is added can only complete patterns.
+Every unit is a pattern: weights of at least 0 on the parts of a row, and a threshold. A row scores what its best
+pattern scores, so weak signs of many patterns do not add up to an alarm, and what is added can only complete patterns.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -20,8 +21,23 @@ from ..errors import BadInput
 TOTAL = 16.0
 # A pattern must stand out from benign rows by more than rounding; where none does, so many take part.
 _CLEAR, _FEW = 1e-5, 8
+_LEAST = 0.05
 # Numbers in the widest register of today's processors: 16 in float32.
 _WIDE = 16
+
+
+def worth(bad: Tensor, benign: Tensor, benign_weight: Tensor, odds: float) -> Tensor:
+    """What each part of a pattern weighs to begin with: rarity^(1 - odds) * log odds^odds, at least a little.
+
+    Rarity is the negative logarithm of a part's share of benign rows, the odds compare its shares of bad and benign
+    rows. Both shares are taken with one row more that has the part and one that has not.
+    """
+    share = (benign_weight @ benign + 1) / (benign_weight.sum() + 2)
+    rarity = -torch.log(share)
+    if not odds:
+        return rarity
+    told = torch.log((bad.sum(0) + 1) / (len(bad) + 2) / share).clamp(min=_LEAST)
+    return rarity ** (1 - odds) * told**odds
 
 
 class MaxPatterns(nn.Module):
@@ -59,7 +75,7 @@ class MaxPatterns(nn.Module):
         self.directions = as_directions(directions, len(knots))
         owner, first, step = [], [], []
         for feature, (levels, way) in enumerate(zip(knots, self.directions, strict=True)):
-            for low, high in zip(levels[:-1], levels[1:], strict=True) if way else ():
+            for low, high in itertools.pairwise(levels) if way else ():
                 owner.append(feature)
                 first.append(low if way > 0 else high)
                 step.append(high - low if way > 0 else low - high)
@@ -95,6 +111,7 @@ class MaxPatterns(nn.Module):
         *,
         units: int = 1024,
         benign_weight: Tensor | None = None,
+        odds: float = 0.5,
     ) -> Self:
         """A pattern of each bad row that no benign row contains, its threshold at the most that a benign row contains.
 
@@ -103,6 +120,7 @@ class MaxPatterns(nn.Module):
             bad, benign: (rows, features).
             units: patterns at most, evenly spread over the bad rows that have one.
             benign_weight: shape (benign rows,); None for 1 each.
+            odds: whether a part weighs by its rarity among benign rows (0), by its odds (1), or by something between.
 
         The network's `seeds` are the numbers of the bad rows behind its patterns. Where benign rows contain every bad
         row, those bad rows start a pattern that come nearest to standing out.
@@ -116,9 +134,8 @@ class MaxPatterns(nn.Module):
         coder = cls(knots, 1, directions)
         bad, benign = coder.parts(bad), coder.parts(benign)
         weight = torch.ones(len(benign)) if benign_weight is None else benign_weight
-        share = (weight @ benign + 1) / (weight.sum() + 2)
-        whole = bad * -torch.log(share)
-        whole *= TOTAL / whole.sum(1, keepdim=True).clamp(min=1e-6)
+        whole = bad * worth(bad, benign, weight, odds)
+        whole *= TOTAL / whole.sum(1).mean().clamp(min=1e-6)
         threshold = torch.cat([(benign @ rows.T).amax(0) for rows in whole.split(1024)])
         margin = (whole * bad).sum(1) - threshold
         seeds = torch.nonzero(margin > _CLEAR * TOTAL)[:, 0]
