@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from isotone.bounds import UNLIMITED, Contradiction, Needed, beside, certified_curve
+from isotone.bounds import UNLIMITED, Contradiction, Needed, beside, certified_curve, either
 from isotone.errors import BadInput
 
 BUDGETS = [0, 1, 2, 5, None]
@@ -50,3 +50,12 @@ def test_what_cannot_be(proof, found, error, message, why):
 def test_a_curve_without_rows_is_refused():
     with pytest.raises(BadInput, match="certified_curve"):
         certified_curve(torch.zeros(0), BUDGETS)
+
+
+def test_two_lanes_must_both_be_brought_down():
+    free, floor = Needed(torch.tensor([3, 0, 1, 0]), "a part has no rule"), Needed(torch.tensor([0, 2, UNLIMITED, 0]))
+    both = either(free, floor)
+    assert both.needed.tolist() == [3, 2, UNLIMITED, 0]
+    assert both.why_not == "a part has no rule"
+    with pytest.raises(BadInput, match="the same rows"):
+        either(free, Needed(torch.tensor([1])))

@@ -22,3 +22,4 @@ from ._needed import Contradiction as Contradiction
 from ._needed import Needed as Needed
 from ._needed import beside as beside
 from ._needed import certified_curve as certified_curve
+from ._needed import either as either

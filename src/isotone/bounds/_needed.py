@@ -48,6 +48,23 @@ class Needed:
         return certified_curve(self.needed, budgets)
 
 
+def either(one: Needed, other: Needed) -> Needed:
+    """Of a detector that alarms when either of two scores is above its threshold: both must be brought down.
+
+    An attack that brings both down brings each down, so it needs at least as many additions as either needs.
+
+    Raises:
+        BadInput: other rows.
+
+    >>> either(Needed(torch.tensor([3, 0, 1])), Needed(torch.tensor([1, 2, UNLIMITED]))).needed.tolist()[:2]
+    [3, 2]
+    """
+    if one.needed.shape != other.needed.shape:
+        came = f"{tuple(one.needed.shape)} and {tuple(other.needed.shape)} came"
+        raise BadInput("either", came, "what is proved of the same rows is right")
+    return Needed(torch.maximum(one.needed, other.needed), "; ".join(filter(None, (one.why_not, other.why_not))))
+
+
 class Contradiction(IsotoneError, AssertionError):
     """An attack did what a certificate says cannot be done: a fault of isotone, or of two different models or rows."""
 
