@@ -194,14 +194,16 @@ def auc(good: Tensor, bad: Tensor) -> float:
     return float(((bad[:, None] > good).double() + 0.5 * (bad[:, None] == good).double()).mean())
 
 
-def walk(count: int = 400, epochs: int = 60, victims: int = 15) -> list[dict[str, object]]:
-    """All steps; a row of findings for each."""
+def walk(
+    steps: Sequence[Step] = STEPS, count: int = 400, epochs: int = 60, victims: int = 15
+) -> list[dict[str, object]]:
+    """The steps; a row of findings for each."""
     graphs, labels = made_up(count, seed=0)
     tuning, tuning_labels = made_up(300, seed=1)  # for thresholds
     judged, judged_labels = made_up(count, seed=2)
     benign = [g for g, bad in zip(graphs, labels.tolist(), strict=True) if not bad][:50]
     rows: list[dict[str, object]] = []
-    for number, step in enumerate(STEPS):
+    for number, step in enumerate(steps):
         start = time.perf_counter()
         torch.manual_seed(0)
         model = train(step.make(), graphs, labels, epochs)

@@ -23,7 +23,6 @@ def example(request):
 
 
 def check_the_walk(rows):
-    assert [row["verdict"] for row in rows] == ["REFUTED", "REFUTED", "REFUTED", "PROVED", "PROVED"]
     assert all(row["evaded"] == 0 for row in rows if row["verdict"] == "PROVED")
     assert rows[0]["evaded"] >= 0.8 * rows[0]["attacked"] > 0  # the attacks work
     assert rows[-1]["attacked"] > 0
@@ -31,13 +30,16 @@ def check_the_walk(rows):
 
 @pytest.mark.parametrize("example", ["forum_graph_classifier.py"], indirect=True)
 def test_the_classifier_of_the_forum_becomes_one_that_additions_cannot_evade(example):
-    check_the_walk(example.walk(count=150, epochs=12, victims=3))
+    rows = example.walk((example.STEPS[0], example.STEPS[-1]), count=120, epochs=10, victims=3)
+    assert [row["verdict"] for row in rows] == ["REFUTED", "PROVED"]
+    check_the_walk(rows)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("example", ["forum_graph_classifier.py"], indirect=True)
 def test_the_whole_walk_ends_as_good_as_it_began(example):
     rows = example.walk()
+    assert [row["verdict"] for row in rows] == ["REFUTED", "REFUTED", "REFUTED", "PROVED", "PROVED"]
     check_the_walk(rows)
     assert rows[-1]["auc"] >= rows[0]["auc"]
     assert rows[-1]["detected"] >= rows[0]["detected"]

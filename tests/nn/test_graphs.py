@@ -93,7 +93,7 @@ def test_what_does_not_fit_is_refused(call, said, why):
 
 
 @given(st.integers(0, 2**31), st.integers(0, 30), st.integers(1, 5))
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 def test_pools_are_what_their_names_say(seed, items, sets):
     g = torch.Generator().manual_seed(seed)
     values = torch.rand(items, 2, generator=g).mul(4).round()  # ties are common
@@ -236,7 +236,7 @@ def grown(one: Graphs, seed: int, relations: int) -> Graphs:
 
 @pytest.mark.parametrize("aggregation", POOLS)
 @given(seed=st.integers(0, 2**31 - 2), nodes=st.integers(0, 8), edges=st.integers(0, 20), relations=st.integers(1, 2))
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 def test_no_addition_lowers_a_logit(aggregation, seed, nodes, edges, relations):
     net = network(
         seed % 7, relations=relations, aggregation=aggregation, readout=POOLS, both_ways=bool(seed % 2), labels=2
@@ -282,7 +282,7 @@ def test_a_feature_that_grows_raises_and_a_free_one_may_not():
 
 @pytest.mark.parametrize("kind", ["monotone", "free", "gcn", "sage", "gat", "gin"])
 @given(st.integers(0, 2**31 - 2), st.integers(0, 4), st.integers(0, 12))
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=8)
 def test_absent_nodes_and_edges_leave_the_score_of_the_smaller_graph(kind, seed, nodes, edges):
     """The certificate is about the padded form; this is what makes it one about graphs."""
     torch.manual_seed(seed)
@@ -318,7 +318,13 @@ VERDICTS = [
 # fmt: on
 
 
-LATER = ("a mean in the readout", "a mean of neighbours", "weights of any sign")
+LATER = (
+    "maxima, four relations",
+    "a sum, weights of at least 0",
+    "a mean in the readout",
+    "a mean of neighbours",
+    "weights of any sign",
+)
 
 
 @pytest.mark.parametrize(
