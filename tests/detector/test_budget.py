@@ -40,7 +40,7 @@ def every_pair(free, floor, labels, rate, loss):
 @given(ROWS, st.sampled_from([0.05, 0.2, 0.5]), st.sampled_from([0.0, 0.1, 1.0]))
 def test_the_split_is_the_best_of_all_pairs_of_thresholds(rows, rate, loss):
     free, floor, labels = arrays(rows)
-    found = share(free, floor, labels, rate, loss)
+    found = share(free, floor, labels, rate, loss, resamples=0)
     best, alone = every_pair(free, floor, labels, rate, loss)
     either = (floor > found.floor) | (free > found.free)
     assert found.alone == alone
@@ -71,5 +71,17 @@ SPLITS = [
 @pytest.mark.parametrize(("free", "floor", "certified", "why"), SPLITS, ids=[row[-1] for row in SPLITS])
 def test_the_floor_gets_what_it_is_worth(free, floor, certified, why):
     labels = np.array([0, 0, 0, 0, 1, 1])
-    found = share(np.array(free, float), np.array(floor, float), labels, 0.25, 0.0)
+    found = share(np.array(free, float), np.array(floor, float), labels, 0.25, 0.0, resamples=0)
     assert found.certified == certified, why
+
+
+@settings(deadline=None, max_examples=30)
+@given(ROWS, st.sampled_from([0.05, 0.2]), st.sampled_from([0.0, 0.1]))
+def test_a_split_that_is_chosen_over_draws_keeps_the_budget_and_says_what_it_gave(rows, rate, loss):
+    free, floor, labels = arrays(rows)
+    found = share(free, floor, labels, rate, loss, resamples=10)
+    either = (floor > found.floor) | (free > found.free)
+    assert (either & (labels == 0)).sum() == found.alarms <= int(rate * (labels == 0).sum())
+    assert either[labels == 1].mean() == found.clean
+    assert (floor > found.floor)[labels == 1].mean() == found.certified
+    assert found == share(free, floor, labels, rate, loss, resamples=10)

@@ -18,7 +18,7 @@ from isotone.detector import NotSupported
 from isotone.errors import BadInput, CannotWrite
 from isotone.floors import PatternFloor
 
-QUICK = {"floor": PatternFloor(), "random_state": 0}
+QUICK = {"floor": PatternFloor(units=200, steps=15), "random_state": 0}
 NAMES = [f"bad::{j}" for j in range(6)] + [f"good::{j}" for j in range(18)]
 
 
@@ -125,6 +125,7 @@ def test_what_the_attacker_sets_is_not_looked_at():
     assert "stamp" in detector.roles_.told()
 
 
+@pytest.mark.slow
 def test_the_floor_is_chosen_among_several_by_default(unseen):
     X, y = rows()
     detector = isotone.Detector(random_state=0).fit(X, y)

@@ -83,12 +83,14 @@ def write(model: Any, folder: Path) -> dict[str, str]:
     Raises:
         BadInput: a kind that has no file format but pickle.
     """
-    kind = type(model).__module__.partition(".")[0]
+    kind = model.kind if isinstance(model, _Margins) else type(model).__module__.partition(".")[0]
     if kind == "lightgbm":
-        (folder / "free.txt").write_text(model.booster_.model_to_string())
+        booster = model.booster if isinstance(model, _Margins) else model.booster_
+        (folder / "free.txt").write_text(booster.model_to_string())
         return {"kind": "lightgbm"}
     if kind == "xgboost":
-        model.get_booster().save_model(folder / "free.json")
+        booster = model.booster if isinstance(model, _Margins) else model.get_booster()
+        booster.save_model(folder / "free.json")
         return {"kind": "xgboost"}
     if isinstance(model, MonotoneClassifier):
         model.save(folder / "free")
