@@ -52,7 +52,7 @@ def share(
     """The split of a false-alarm budget between two lanes.
 
     A threshold lies at one of a few benign rows, and what a split costs and gains there is mostly chance. So splits are
-    compared by their means over rows drawn anew from these (bagging, Breiman 1996); thresholds are of the rows as given.
+    compared by means over rows drawn anew from these (bagging, Breiman 1996); thresholds are of the rows as given.
 
     Args:
         free, floor: shape (rows,), scores of rows that neither lane was trained on; without a free lane the floor gets
