@@ -1,6 +1,7 @@
 """Floors of files: those of the worst edit, found by trying all, and never passed by attacks."""
 
 import itertools
+import resource
 
 import pytest
 import torch
@@ -252,6 +253,21 @@ def test_memory_does_not_grow_with_the_file():
     net = network(context=4)
     byte_floor(net, file, Edits(2, anywhere=True, overwrites=((50, 60),)))
     assert file.most < 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cuts", [1, 4])
+@torch.no_grad()
+def test_a_megabyte_at_every_byte(cuts, monkeypatch):
+    monkeypatch.setattr(grid, "BLOCK_BYTES", 2**16)
+    net, x = network(32, channels=16), file_of(2**20)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = byte_floor(net, x, Edits(cuts, anywhere=True))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150_000  # kilobytes; all values would be 64 MB
+    rng, winners = torch.Generator().manual_seed(0), Scan(x, net.windows, net.encoder, 16, torch.zeros(1)).largest()[1]
+    for _ in range(4):
+        changed = attacked(x, Edits(cuts, anywhere=True), net, rng, carriers=[file_of(60)], winners=winners)
+        assert bool((net([changed])[0] >= found.floor).all())
 
 
 def test_words():

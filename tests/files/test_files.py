@@ -46,6 +46,23 @@ def test_the_sections_of_a_real_program_are_those_of_another_reader():
     assert found == sorted(theirs)
 
 
+def test_sections_are_those_that_lief_finds_where_it_is_installed():
+    lief = pytest.importorskip("lief")
+    kinds = lief.ELF.Section.TYPE
+    programs = [*ELF.parent.glob("*.so"), *Path(sysconfig.get_path("purelib")).rglob("*.exe")][-60:]
+    for path in programs:
+        data = path.read_bytes()
+        found, theirs = layout(data), lief.parse(data)
+        if found.format == "ELF":
+            sections = [s for s in theirs.sections if s.size and s.type not in {kinds.NOBITS, kinds.SHT_NULL_}]
+            expected = [(s.file_offset, s.file_offset + s.size) for s in sections]
+        else:
+            expected = [
+                (s.offset, s.offset + (min(s.size, s.virtual_size) or s.size)) for s in theirs.sections if s.size
+            ]
+        assert [(p.start, p.stop) for p in found.parts if p.kind == "section"] == sorted(expected), path
+
+
 def test_the_parts_of_a_pe():
     found = layout(pe(tail=b"behind it"))
     assert (found.format, found.alignment) == ("PE", 512)
