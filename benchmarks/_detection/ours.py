@@ -16,11 +16,11 @@ from sklearn.frozen import FrozenEstimator
 
 import isotone
 from isotone import attack, floors
-from isotone.attack import BlackBox, Moves, Victim
+from isotone.attack import BlackBox, HasSlope, Moves, Victim
 from isotone.explain import importance, sufficient_reasons
 
 from .peers import NETWORK, PEERS, Known, Model, Setting, network
-from .scorers import Fitted, Function, Lanes
+from .scorers import Fitted, Function, Lanes, LanesWithSlope
 from .sides import Problem
 
 RATE = 0.01
@@ -85,7 +85,8 @@ class Guarded:
     def victim(self, moves: Moves, sample: np.ndarray) -> Victim:
         if self.free is None:
             return BlackBox(lambda x: self.scores(sp.csr_matrix(x)), sample)
-        return Lanes(self.scores, self.free.victim(moves, sample))
+        guide = self.free.victim(moves, sample)
+        return (LanesWithSlope if isinstance(guide, HasSlope) else Lanes)(self.scores, guide)
 
     def notes(self, problem: Problem, threshold: float, form: Any, seed: int) -> dict[str, Any]:
         shares = self.detector.shares_

@@ -149,6 +149,13 @@ class Lanes:
         return self._guide.preference(x, moves)
 
 
+class LanesWithSlope(Lanes):
+    """Where the lane that guides has a gradient."""
+
+    def slope(self, x: Tensor) -> Tensor:
+        return self._guide.slope(x)  # type: ignore[attr-defined]
+
+
 def in_blocks(score: Callable[[Any], np.ndarray], X: Any) -> np.ndarray:
     """Blocks of one shape: what a row scores must not depend on how many stand beside it."""
     found = np.empty(X.shape[0])
