@@ -17,11 +17,11 @@ STOREYS = [
     {"constraints", "saving", "graphs"},
     {"nn", "certify", "attack", "data", "encoding", "files"},  # wings without doors between
     {"training", "evaluation", "progress", "suggesting", "effects", "bounds"},
-    {"families", "proving", "explain", "report", "auditing", "pricing", "headroom"},
-    {"tuning", "estimators"},
+    {"families", "proving", "explain", "report", "auditing", "pricing", "headroom", "streaming"},
+    {"tuning", "estimators", "byte_files"},
     {"experiment", "boosters", "floors"},
     {"facts", "model_folder", "detector"},
-    {"workflow", "scoring", "certifying", "comparing", "calibrating"},
+    {"workflow", "scoring", "certifying", "comparing", "calibrating", "guarding"},
     {"tables"},
     {"cli"},
 ]
