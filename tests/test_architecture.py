@@ -18,9 +18,9 @@ STOREYS = [
     {"nn", "certify", "attack", "data", "encoding", "files"},  # wings without doors between
     {"training", "evaluation", "progress", "suggesting", "effects", "bounds"},
     {"families", "proving", "explain", "report", "auditing", "pricing", "headroom", "streaming"},
-    {"tuning", "estimators", "byte_files"},
-    {"experiment", "boosters", "floors"},
-    {"facts", "model_folder", "detector"},
+    {"tuning", "estimators", "byte_files", "floors"},
+    {"experiment", "boosters", "detector"},
+    {"facts", "model_folder"},
     {"workflow", "scoring", "certifying", "comparing", "calibrating", "guarding"},
     {"tables"},
     {"cli"},
