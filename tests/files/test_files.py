@@ -46,6 +46,24 @@ def test_the_sections_of_a_real_program_are_those_of_another_reader():
     assert found == sorted(theirs)
 
 
+def test_the_functions_of_a_real_program_are_those_of_another_reader():
+    """Of the interpreter itself if it has symbols, else of one of its modules."""
+    for path in (ELF, *sorted(ELF.parent.glob("*.so"))[:3]):
+        with path.open("rb") as stream:
+            elf = ELFFile(stream)
+            table = elf.get_section_by_name(".symtab") or elf.get_section_by_name(".dynsym")
+            expected = []
+            for s in table.iter_symbols():
+                if s["st_info"]["type"] == "STT_FUNC" and s["st_size"] and isinstance(s["st_shndx"], int):
+                    section = elf.get_section(s["st_shndx"])
+                    start = s["st_value"] - section["sh_addr"] + section["sh_offset"]
+                    expected.append((start, start + s["st_size"], s.name[:64]))
+        found = layout(path.read_bytes())
+        assert [(f.start, f.stop, f.name) for f in found.functions] == sorted(expected)
+        for one in found.functions[:5]:
+            assert f"({one.name}" in found.at(one.start, one.stop)
+
+
 def test_sections_are_those_that_lief_finds_where_it_is_installed():
     lief = pytest.importorskip("lief")
     kinds = lief.ELF.Section.TYPE
@@ -150,7 +168,7 @@ class Counting:
     def __getitem__(self, some):
         start, stop, _ = some.indices(2**40)
         self.read += stop - start
-        assert stop - start < 2**24
+        assert stop - start <= 2**22
         return self.head[start:stop].ljust(stop - start, b"\0")
 
 
@@ -186,7 +204,7 @@ def test_what_a_header_claims_costs_nothing(head, said):
     else:
         with pytest.raises(Refused, match=said):
             layout(file)
-    assert file.read <= 1_500_000
+    assert file.read <= 8_000_000
 
 
 def test_names_are_made_printable_and_short():
