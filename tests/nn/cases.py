@@ -19,6 +19,7 @@ from isotone.nn import (
     GraphNetwork,
     GraphTwin,
     LearnedRamps,
+    MaxPatterns,
     MinMax,
     MonotoneBatchNorm,
     MonotoneEnsemble,
@@ -41,6 +42,7 @@ from isotone.nn import (
     initialize_,
     quantile_knots,
     refuse_unsafe,
+    refuse_unsafe_graph,
 )
 
 NAMES = 7
@@ -129,6 +131,8 @@ CASES = {
     "MinMax, up":               Case(lambda: MinMax(4, groups=3, size=4),                     [("numbers", (1,) * 4)],                            "smallest of largest"),
     "MinMax, mixed":            Case(lambda: MinMax(3, 2, directions=MIXED, outer="max"),     [("numbers", MIXED)],                               "largest of smallest"),
     "MinMax, smooth":           Case(lambda: MinMax(3, 2, directions=MIXED, smooth=4.0),      [("numbers", MIXED)],                               "logarithms of sums"),
+    "MaxPatterns, up":          Case(lambda: MaxPatterns([[0.0, 1.0]] * 4, 5),                [("numbers", (1,) * 4)],                            "the largest over patterns"),
+    "MaxPatterns, mixed":       Case(lambda: MaxPatterns([[-1.0, 0.0, 2.0]] * 3, 5, MIXED),   [("numbers", MIXED)],                               "a free number is ignored"),
     "MonotoneResidual":         Case(lambda: MonotoneResidual(MonotoneLinear(3, 3), 0.5),     [("numbers", (1,) * 3)],                            "a sum of two that rise"),
     "MonotoneResidual, deep":   Case(lambda: MonotoneMLP(3, (8,) * 6, MIXED, residual=True),  [("numbers", MIXED)],                               "six layers"),
     "MonotoneBatchNorm":        Case(lambda: MonotoneBatchNorm(3),                            [("numbers", (1,) * 3)],                            "with fixed statistics"),
@@ -183,6 +187,7 @@ NO_MODELS = {
     quantile_knots: "makes knots",
     initialize_: "sets weights",
     refuse_unsafe: "says what may not be there",
+    refuse_unsafe_graph: "says so of graph classifiers of others",
     head: "makes one of the heads",
     ByteStream: "a file that arrives",
     GraphTwin: "a control, and not monotone",

@@ -17,6 +17,7 @@ from ._graphs import GraphNetwork as GraphNetwork
 from ._graphs_layer import GraphConv as GraphConv
 from ._graphs_layer import NodeEncoder as NodeEncoder
 from ._graphs_padded import PaddedGraphs as PaddedGraphs
+from ._graphs_refused import refuse_unsafe_graph as refuse_unsafe_graph
 from ._graphs_twin import GraphTwin as GraphTwin
 from ._heads import Bounded as Bounded
 from ._heads import CumulativeLink as CumulativeLink

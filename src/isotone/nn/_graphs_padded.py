@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import BadInput
 from ..graphs import Graphs
 
 Call = Callable[[nn.Module, Graphs], Tensor]
@@ -86,11 +87,44 @@ class PaddedGraphs(nn.Module):
 
         Everything that a node says is free, presences rise, all between 0 and 1.
 
+        Raises:
+            BadInput: absent nodes and edges do not leave the score of the smaller graph, on graphs that are tried: what
+                would be proved of this form would say nothing about graphs. A mean that divides by all edges, also
+                those of weight 0, is such a case.
+
         >>> net = isotone.nn.GraphNetwork(features=3, width=4, layers=1).eval()
         >>> padded = isotone.nn.PaddedGraphs(net, nodes=3)
         >>> isotone.certify(padded, *padded.question(3)).verdict
         <Verdict.PROVED: 'proved'>
         """
         n = self.nodes
+        self._check(features)
         example = (torch.rand(rows, n, features), torch.ones(rows, n), torch.ones(rows, self.relations, n, n))
         return example, (0, +1, +1), (None, (0.0, 1.0), (0.0, 1.0))
+
+    @torch.no_grad()
+    def _check(self, features: int, tries: int = 6) -> None:
+        g, n = torch.Generator().manual_seed(0), self.nodes
+        like = next((p for p in self.network.parameters() if p.is_floating_point()), torch.zeros(()))
+        call = self.call or (lambda network, graphs: network(graphs, graphs.x))
+        for attempt in range(tries):
+            size = 1 + attempt % n
+            there = (torch.rand(self.relations, n, n, generator=g) < 0.5).to(like)
+            x = torch.rand(n, features, generator=g).to(like)
+            here = (torch.arange(n) < size).to(like)
+            types, source, target = there[:, :size, :size].nonzero().unbind(1)
+            small = Graphs(
+                x[:size],
+                torch.stack([source, target]),
+                edge_type=types if self.relations > 1 else None,
+                edge_weight=like.new_ones(len(source)),
+            )
+            expected = call(self.network, small)
+            found = self(x[None], here[None], there[None])
+            if not bool(((found - expected).abs() <= 1e-3 * (1 + expected.abs())).all()):
+                raise BadInput(
+                    "PaddedGraphs",
+                    f"with absent nodes and edges the network gives {float(found.flatten()[0]):.4g}, and without them "
+                    f"{float(expected.flatten()[0]):.4g}",
+                    "a network that multiplies by edge_weight and presence, also in what it divides by, is right",
+                )
