@@ -10,9 +10,10 @@ not have. With at most k additions the score is at least
 - the same with leaves in turn, those that need one feature, then two, then more: each charges only what its features
   do not pay yet, so that they pay at least D together again.
 
-The best of the three counts. Names go all the way, so that one addition is decided exactly: by the trees that rise as
-well. From there a few additions are decided by branching: if some k additions brought the score down by what the second
-bound allows, one of them would pay a k-th of that, so it is enough to look at the rows with one of those added.
+The best of the three counts. Few additions are then decided by branching: if some k additions brought the score down,
+one of them would pay a k-th of the way down, so it is enough to look at the rows with one of those added; a number may
+stop in each cell between two thresholds, and a tree sees no more of it. Where names go all the way, the last addition
+is decided at once, by the trees that rise with it as well.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import torch
 from ...attack import Moves
 from ...bounds import UNLIMITED, Needed
 from ...errors import BadInput
+from ._cells import _down, _up
 from ._ensemble import Bools, Ensemble, Floats, Ints, Unreadable
 from ._read import margins, read
 from ._trust import faithful
@@ -36,7 +38,7 @@ UNITS = {"float64": 2.0**-53, "float32": 2.0**-24}
 # Conditions times rows at once: some ten arrays of this size are alive.
 MOST_VALUES = 2**22
 # How many additions are branched on, and at most how many ways for each number of additions that are left.
-WAYS = {2: 64, 3: 16}
+WAYS = {1: 1024, 2: 96, 3: 16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,10 +224,7 @@ def _open(ensemble: Ensemble, paths: Paths, rows: Floats, moves: Moves) -> _Open
     leaves = ensemble.leaves(x)
     now = ensemble.value[leaves] * ensemble.weights  # (rows, trees)
     falls = now[:, paths.tree] - paths.value
-    size = np.maximum.reduceat(np.abs(paths.value), _starts(paths.tree)).sum() + abs(ensemble.base)
-    # The library's own sum, in any order, before and after, and ours.
-    room = 4.0 * (ensemble.trees + 8) * UNITS[ensemble.sums] * float(size)
-    return _Open(paths, toward, ends, needs, falls, now.sum(1) + ensemble.base, room)
+    return _Open(paths, toward, ends, needs, falls, now.sum(1) + ensemble.base, _room(ensemble, paths))
 
 
 def additions_needed(
@@ -243,8 +242,8 @@ def additions_needed(
         model: LightGBM, XGBoost, CatBoost or scikit-learn trees, as `read` takes them, or an `Ensemble`.
         X: shape (n, features), dense; NaN is missing, and out of reach.
         threshold: detected is a raw score (margin) above it.
-        moves: what the attacker can do. A number may stop anywhere on its way, and so may a name, unless
-            `Moves.of_names`, or a step of inf, says that it goes all the way: then a few additions are branched on.
+        moves: what the attacker can do. A number may stop anywhere on its way, whatever its step, and so may a name,
+            unless `Moves.of_names`, or a step of inf for all, says that it goes all the way, which is faster.
         output: the column, as `read` takes it.
         progress: called with (rows done, rows).
 
@@ -313,30 +312,58 @@ class _Search:
             k = np.where(bad == every, np.minimum(np.maximum(2 * good, 1), bad - 1), (good + bad) // 2)
             fine = state.lower(k) > self.threshold
             good, bad = np.where(left & fine, k, good), np.where(left & ~fine, k, bad)
-        for k in (1, *WAYS) if self.moves.whole else ():
+        for k in WAYS:
             some = np.flatnonzero(~unlimited & (good == k - 1))
             if len(some):
                 good[some[self.withstands(rows[some], k)]] = k
         return np.where(unlimited, UNLIMITED, good + 1)
 
     def withstands(self, rows: Floats, k: int) -> Bools:
-        """Whether rows of names are proved to stay above the threshold after k additions, shape (rows,)."""
+        """Whether rows are proved to stay above the threshold after k additions, by branching; shape (rows,)."""
+        if k == 0:
+            return self.ensemble.predict(rows) - _room(self.ensemble, self.paths) > self.threshold
         state = _open(self.ensemble, self.paths, rows, self.moves)
-        if k == 1:
+        if k == 1 and self.moves.whole:
             return state.after_one() > self.threshold
         good = state.lower(np.full(len(rows), k)) > self.threshold
-        gap, pays = state.score - state.room - self.threshold, state.pays(k)
-        branch = pays * (1 + 1e-9) >= gap[:, None] / k
-        branch &= self.moves.available(torch.from_numpy(rows).float()).numpy()[:, self.paths.features]
-        tried = np.flatnonzero(~good & (gap > 0) & (branch.sum(1) <= WAYS[k]))
-        if not len(tried):
-            return good
-        row, way = np.nonzero(branch[tried])
-        after = rows[tried][row]
-        feature = self.paths.features[way]
-        after[np.arange(len(row)), feature] = self.moves.target.double().numpy()[feature]
+        gap = state.score - state.room - self.threshold
+        dear = state.pays(k) * (1 + 1e-9) >= gap[:, None] / k
+        dear &= self.moves.available(torch.from_numpy(rows).float()).numpy()[:, self.paths.features]
+        held = np.zeros(len(rows), dtype=bool)
         size = max(1, MOST_VALUES // len(self.paths.leaf))
-        held = [self.withstands(after[start : start + size], k - 1) for start in range(0, len(after), size)]
-        failed = np.bincount(row, ~np.concatenate(held) if held else None, minlength=len(tried))
-        good[tried] = failed == 0
-        return good
+        for row in np.flatnonzero(~good & (gap > 0)).tolist():
+            after = self._with_one(rows[row], self.paths.features[dear[row]], WAYS[k])
+            if after is None:
+                continue
+            blocks = (after[start : start + size] for start in range(0, len(after), size))
+            held[row] = all(bool(self.withstands(block, k - 1).all()) for block in blocks)
+        return good | held
+
+    def _with_one(self, row: Floats, features: Ints, most: int) -> Floats | None:
+        """The row with one of some features moved, once for each cell that it can reach; None: more than so many."""
+        found = []
+        for feature in features.tolist():
+            x, end = (
+                float(v) for v in self.ensemble.cast(np.asarray([row[feature], float(self.moves.target[feature])]))
+            )
+            # Every cell between the two holds its own threshold as the library compares it, or the end.
+            stops = np.append(self._stops(feature), end)
+            stops = np.unique(stops[(stops >= min(x, end)) & (stops <= max(x, end)) & (stops != x)])
+            after = np.repeat(row[None], len(stops), axis=0)
+            after[:, feature] = stops
+            found.append(after)
+            if sum(map(len, found)) > most:
+                return None
+        return np.concatenate(found) if found else row[None][:0]
+
+    def _stops(self, feature: int) -> Floats:
+        """A number in each cell but one, as the library compares it: its last, or its first where a split is strict."""
+        dtype = np.dtype(self.ensemble.inputs).type
+        cuts = self.ensemble.thresholds(feature)
+        return _up(cuts, dtype) if self.ensemble.strict else _down(cuts, dtype)
+
+
+def _room(ensemble: Ensemble, paths: Paths) -> float:
+    """What the library's own sum, in any order, before and after, and ours may be off."""
+    size = np.maximum.reduceat(np.abs(paths.value), _starts(paths.tree)).sum() + abs(ensemble.base)
+    return float(4.0 * (ensemble.trees + 8) * UNITS[ensemble.sums] * size)
