@@ -371,8 +371,9 @@ def test_models_of_others_are_padded_by_a_call():
 
         def forward(self, g, h):
             source, target = g.edges()
-            heard = torch.zeros_like(h).index_add(0, target, h[source].relu() * g.edge_weight[:, None])
-            return self.layer(((h.relu() + heard) * g.presence).sum(0, keepdim=True))
+            here = torch.ones_like(h[:, :1]) if g.presence is None else g.presence
+            heard = torch.zeros_like(h).index_add(0, target, h[source].relu() * g.weights[:, None])
+            return self.layer(((h.relu() + heard) * here).sum(0, keepdim=True))
 
     theirs = Theirs()
     isotone.constrain(theirs, "layer.weight", isotone.NonNegative())

@@ -29,7 +29,7 @@ class PaddedGraphs(nn.Module):
         nodes: how many a graph has at most.
         relations: kinds of edges.
         call: for another network: a function of it and of `Graphs` with `edge_weight` (edges,) and `presence`
-            (nodes, 1), to logits (1, labels). The network must multiply what an edge brings by its weight, and a node's
+            (nodes, 1) (None where all nodes are there), to logits (1, labels). The network must multiply what an edge brings by its weight, and a node's
             state by its presence, in every sum, maximum and count; `Graphs` has the methods of a graph of DGL. An edge
             has the weight 0 as long as one of its nodes is absent.
 
