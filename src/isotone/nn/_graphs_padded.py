@@ -28,10 +28,10 @@ class PaddedGraphs(nn.Module):
         network: `GraphNetwork`, `GraphTwin`, or any module that is called by `call`.
         nodes: how many a graph has at most.
         relations: kinds of edges.
-        call: for another network: a function of it and of `Graphs` with `edge_weight` (edges,) and `presence`
-            (nodes, 1) (None where all nodes are there), to logits (1, labels). The network must multiply what an edge brings by its weight, and a node's
-            state by its presence, in every sum, maximum and count; `Graphs` has the methods of a graph of DGL. An edge
-            has the weight 0 as long as one of its nodes is absent.
+        call: for another network: a function of it and of `Graphs` to logits (1, labels), with `edge_weight` (edges,)
+            and `presence` (nodes, 1), None where all nodes are there. The network must multiply what an edge brings by
+            its weight, and a node's state by its presence, in every sum, maximum and count. `Graphs` has the methods
+            of a graph of DGL. An edge has the weight 0 as long as one of its nodes is absent.
 
     Shapes: x (rows, nodes, features), nodes present (rows, nodes), edges present (rows, relations, nodes from, nodes
         to) -> (rows, labels).
