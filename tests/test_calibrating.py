@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import torch
@@ -69,18 +70,14 @@ def test_the_old_certificate_does_not_cover_a_threshold_that_was_merely_written(
 def test_too_few_rows_bad_rows_and_unreadable_rows_are_refused(tmp_path, data):
     with pytest.raises(BadInput, match="at least 2995 are needed"):
         calibrate(folder_of(), data, 0.001)
+    table = names_table(1_000, seed=0)
+    bad, good = (table.filter(pc.equal(table["class"], label)) for label in (1, 0))
+    mixed = write(pa.concat_tables([good.slice(0, 2), bad, good]), tmp_path / "mixed.jsonl")
     with pytest.raises(BadInput, match="row 3: it is labelled bad"):
-        table = names_table(1_000, seed=0)
-        bad = table.filter(pc.equal(table["class"], 1))
-        good = table.filter(pc.equal(table["class"], 0))
-        import pyarrow as pa  # noqa: PLC0415
-
-        calibrate(
-            folder_of(), write(pa.concat_tables([good.slice(0, 2), bad, good]), tmp_path / "mixed.jsonl"), 0.05
-        )
+        calibrate(folder_of(), mixed, 0.05)
     path = write(benign(400), tmp_path / "torn.jsonl")
     path.write_text(path.read_text() + "torn\n" * 20)
-    with pytest.raises(BadInput, match="20 of .* rows cannot be read"):
+    with pytest.raises(BadInput, match=r"20 of \d+ rows cannot be read"):
         calibrate(folder_of(), path, 0.05)
     path.write_text(path.read_text().replace("torn\n", "", 19))
     assert calibrate(folder_of(), path, 0.05).failed == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -115,7 +116,7 @@ TIMES = [
     (["2024-05-31", "2023-01-01"], True, "dates as text"),
     (["2024-05-31T12:00:00Z", "2023-01-01T00:00:00Z"], True, "instants as text"),
     (["2024-05", "2023-01"], True, "months"),
-    ([np.datetime64("2024-05-31"), np.datetime64("2023-01-01")], True, "timestamps"),
+    ([datetime(2024, 5, 31), datetime(2023, 1, 1)], True, "timestamps"),
     ([2024, 2023], False, "years"),
     (["1700000000.5", "3"], False, "numbers as text"),
 ]

@@ -65,7 +65,7 @@ def test_a_score_depends_neither_on_the_order_of_the_rows_nor_on_where_blocks_en
     order = np.random.default_rng(0).permutation(700)
     shuffled = write(table.take(order), tmp_path / "shuffled.parquet")
     whole = NetworkScorer(folder.network).logits(folder.encoder.encode(table))
-    blocks = score_blocks(folder.encoder, folder.network, shuffled, rows=rows)
+    blocks = score_blocks(folder.encoder, folder.scorer(), shuffled, rows=rows)
     assert np.array_equal(np.concatenate([block.logits for block in blocks]), whole[order])
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,11 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .data import labels_of
+from .data import Examples, labels_of
 from .errors import BadInput, CannotWrite, NoMatch
-from .evaluation import Interval, clopper_pearson, require_support, threshold_at
-from .model_folder import ModelFolder
-from .nn import MonotoneEnsemble
+from .evaluation import Interval, clopper_pearson, require_support
+from .model_folder import Model
 from .streaming import score_blocks
 
 
@@ -33,6 +33,7 @@ class Calibration:
     Args:
         folder: with the new threshold.
         rate: the false-alarm rate that was asked for.
+        old_threshold: of the network, or of a guarded detector's floor.
         before: false alarms of these rows at the old threshold.
         after: at the new one.
         failed: rows that could not be read; alarms in both.
@@ -40,7 +41,7 @@ class Calibration:
             number.
     """
 
-    folder: ModelFolder
+    folder: Model
     rate: float
     old_threshold: float
     before: Interval
@@ -51,13 +52,13 @@ class Calibration:
     def __str__(self) -> str:
         lines = [
             f"{self.after.of:,} benign rows, {self.distinct:,} different scores, {self.failed:,} could not be read",
-            f"threshold     {self.old_threshold:.6g} -> {self.folder.threshold:.6g}",
+            f"threshold     {self.old_threshold:.6g} -> {self.folder.floor_threshold:.6g}",
             f"false alarms  {_said(self.before)} -> {_said(self.after)}",
         ]
         return "\n".join(lines)
 
 
-def calibrate(folder: ModelFolder, path: str | os.PathLike[str], rate: float) -> Calibration:
+def calibrate(folder: Model, path: str | os.PathLike[str], rate: float) -> Calibration:
     """The folder with a threshold above which no more than `rate` of some benign rows score.
 
     Args:
@@ -73,7 +74,8 @@ def calibrate(folder: ModelFolder, path: str | os.PathLike[str], rate: float) ->
     """
     if changed := folder.changes():
         raise BadInput("calibrate", changed[0], "a folder as it was when its certificate was made", "Train again.")
-    logits, failed = _logits(folder, folder.network, path)
+    logits, examples = _scored(folder, path)
+    failed = int(np.isinf(logits).sum())
     require_support(rate, len(logits), str(path))
     if failed > int(rate * len(logits)):
         raise BadInput(
@@ -82,31 +84,25 @@ def calibrate(folder: ModelFolder, path: str | os.PathLike[str], rate: float) ->
             f"no more than {rate:.2%} may be alarms",
             "`isotone score` names them.",
         )
-    threshold = threshold_at(logits, rate)
-    twin_logits, _ = _logits(folder, folder.twin, path)
-    before, after = (_interval(logits, at) for at in (folder.threshold, threshold))
+    found = folder.calibrated(logits, examples, rate)
+    scorer = found.scorer()
+    now = np.concatenate([_infinite(scorer.logits(part), part.failures) for part in examples])
+    before, after = _interval(logits, folder.threshold), _interval(now, found.threshold)
     done = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "data": Path(path).name,
         "rows": len(logits),
         "rate": rate,
-        "old_threshold": folder.threshold,
-        "new_threshold": threshold,
+        "old_threshold": folder.floor_threshold,
+        "new_threshold": found.floor_threshold,
         "false_alarms": asdict(after),
     }
-    facts = {**folder.facts, "calibrations": [*folder.facts.get("calibrations", []), done]}
-    changed_folder = replace(
-        folder,
-        threshold=threshold,
-        twin_threshold=threshold_at(twin_logits, rate),
-        question=replace(folder.question, max_false_alarm_rate=rate),
-        facts=facts,
-    ).sealed()
-    finite = logits[np.isfinite(logits)]
-    return Calibration(changed_folder, rate, folder.threshold, before, after, failed, len(np.unique(finite)))
+    told = replace(found, facts={**folder.facts, "calibrations": [*folder.facts.get("calibrations", []), done]})
+    distinct = len(np.unique(logits[np.isfinite(logits)]))
+    return Calibration(told, rate, folder.floor_threshold, before, after, failed, distinct)
 
 
-def save_in_place(folder: ModelFolder, place: str | os.PathLike[str]) -> Path:
+def save_in_place(folder: Model, place: str | os.PathLike[str]) -> Path:
     """Replace the model at a place, and keep what was there beside it; gives where the backup is.
 
     Raises:
@@ -130,30 +126,34 @@ def _free_name(place: Path) -> Path:
     return found
 
 
-def _logits(folder: ModelFolder, network: MonotoneEnsemble, path: Any) -> tuple[NDArray[np.float64], int]:
-    """Of every row, infinite where a row could not be read; and how many those are."""
-    found, failed = [np.empty(0)], 0
+def _scored(folder: Model, path: Any) -> tuple[NDArray[np.float64], list[Examples]]:
+    """Of every row the logit, infinite where it could not be read; and the rows themselves, in parts."""
+    found, examples = [np.empty(0)], []
     label = _label(folder, path)
-    for block in score_blocks(folder.encoder, network, path, () if label is None else (label,)):
-        logits = block.logits.copy()
-        logits[~np.isfinite(logits)] = np.inf
-        found.append(logits)
-        failed += int(np.isinf(logits).sum())
+    for block in score_blocks(folder.encoder, folder.scorer(), path, () if label is None else (label,)):
+        found.append(_infinite(block.logits, block.failures))
+        examples.append(block.examples)
         if label is not None:
             _all_benign(folder, block, label, path)
-    return np.concatenate(found), failed
+    return np.concatenate(found), examples
 
 
-def _label(folder: ModelFolder, path: Any) -> str | None:
+def _infinite(logits: NDArray[np.float64], failures: Mapping[int, str]) -> NDArray[np.float64]:
+    changed = np.where(np.isnan(logits), np.inf, logits)
+    changed[list(failures)] = np.inf
+    return changed
+
+
+def _label(folder: Model, path: Any) -> str | None:
     """The column of labels, if the file has it."""
     try:
-        next(score_blocks(folder.encoder, folder.network, path, (folder.question.label,), rows=1), None)
+        next(score_blocks(folder.encoder, folder.scorer(), path, (folder.question.label,), rows=1), None)
     except NoMatch:
         return None
     return folder.question.label
 
 
-def _all_benign(folder: ModelFolder, block: Any, label: str, path: Any) -> None:
+def _all_benign(folder: Model, block: Any, label: str, path: Any) -> None:
     good = np.ones(len(block), np.bool_)
     good[list(block.failures)] = False
     cells = block.table[label].is_valid().to_numpy() & good

@@ -28,10 +28,13 @@ from .certify import (
     save_witness,
 )
 from .errors import BadInput, CannotWrite, require
-from .model_folder import ModelFolder
+from .model_folder import GuardedFolder, ModelFolder, load
 from .progress import Bar
 from .progress import Progress as Bars
 from .proving import Subject, subject
+from .verdict import Verdict
+
+EXIT = {Verdict.PROVED: 0, Verdict.REFUTED: 1, Verdict.UNKNOWN: 2}
 
 
 def named(
@@ -73,7 +76,15 @@ def named(
 
 def changes(target: str) -> tuple[str, ...]:
     """For a model folder: what is no longer as its certificate says, a sentence each."""
-    return ModelFolder.load(target).changes() if Path(target).is_dir() else ()
+    return load(target).changes() if Path(target).is_dir() else ()
+
+
+def proved_floor(target: str) -> tuple[str, int] | None:
+    """For the folder of a guarded detector: what its floor's proof says now, and the exit code; None for all else."""
+    if not Path(target).is_dir() or not isinstance(folder := load(target), GuardedFolder):
+        return None
+    proof = folder.detector.certify()
+    return f"{proof.verdict.name}  the floor: {proof.reason}", EXIT[proof.verdict]
 
 
 def spending(found: Subject, budget: int | None, seconds: float | None) -> Subject:

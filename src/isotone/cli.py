@@ -63,6 +63,10 @@ def train(
     id_column: Annotated[list[str] | None, typer.Option("--id", help="Columns that name a row.")] = None,
     max_false_alarms: Annotated[float, typer.Option(help="Share of benign rows that may be alarms.")] = 0.01,
     min_rows: Annotated[int, typer.Option(help="A name in fewer training rows is no feature.")] = 5,
+    guarded: Annotated[bool, typer.Option("--guarded", help="A free lane beside a monotone floor.")] = False,
+    max_clean_loss: Annotated[
+        float, typer.Option(help="With --guarded: most clean detection given up for the floor.")
+    ] = 0.01,
     seeds: Annotated[int, typer.Option(help="Trainings; the figures show their spread.", min=1)] = 1,
     boosters: Annotated[bool, typer.Option(help="Put LightGBM beside it, monotone and not.")] = False,
     tune: Annotated[
@@ -96,6 +100,13 @@ def train(
         time=time,
     )
     table = read_table(data)
+    if guarded:
+        from .guarding import train_guarded  # noqa: PLC0415
+
+        with _progress(quiet) as progress:
+            found = train_guarded(table, question, name=data.name, max_clean_loss=max_clean_loss, progress=progress)
+        _finish(found, found.save(out, replace=replace))
+        return
     with _progress(quiet) as progress:
         folder = workflow.train_folder(
             table,
@@ -122,10 +133,10 @@ def score(
 
     Exit code: 0 if every row could be read, 3 if not.
     """
-    from .model_folder import ModelFolder  # noqa: PLC0415
+    from .model_folder import load  # noqa: PLC0415
     from .scoring import Tally, score_records  # noqa: PLC0415
 
-    folder = ModelFolder.load(model)
+    folder = load(model)
     for change in folder.changes():
         typer.echo(f"the certificate is void, no alarm is called certified: {change}", err=True)
     tally = Tally()
@@ -172,10 +183,10 @@ def calibrate(
 ) -> None:
     """Set the threshold anew from benign rows, without retraining. The proof stays: it holds at every threshold."""
     from . import calibrating  # noqa: PLC0415
-    from .model_folder import ModelFolder, writable  # noqa: PLC0415
+    from .model_folder import load, writable  # noqa: PLC0415
     from .report import write  # noqa: PLC0415
 
-    folder = ModelFolder.load(model)
+    folder = load(model)
     if out is not None:
         writable(out, replace=replace)
     done = calibrating.calibrate(folder, data, rate)
@@ -208,11 +219,9 @@ def compare(
     Exit code: 0; 1 if there are more negative flips than allowed. Without labels every lost alarm counts as one.
     """
     from . import comparing  # noqa: PLC0415
-    from .model_folder import ModelFolder  # noqa: PLC0415
+    from .model_folder import load  # noqa: PLC0415
 
-    found = comparing.compare(
-        ModelFolder.load(old), ModelFolder.load(new), data, label=label, time=time, id_column=id_column
-    )
+    found = comparing.compare(load(old), load(new), data, label=label, time=time, id_column=id_column)
     typer.echo(found.to_json() if as_json else str(found))
     many = most_negative_flips is not None and found.lost > most_negative_flips
     raise typer.Exit(1 if many else 0)
@@ -274,6 +283,8 @@ def certify(
         again = certifying.replay_file(inputs, target)
         typer.echo(str(again))
         raise typer.Exit(1 if again.falls else 0)
+    if check is None and (told := certifying.proved_floor(target)) is not None:
+        _say_floor(*told, certifying.changes(target))
     found = certifying.named(target, inputs, directions or (), domain or ())
     changed = () if check is not None else certifying.changes(target)
     if check is not None:
@@ -290,6 +301,13 @@ def certify(
     for change in changed:
         typer.echo(f"CHANGED since its certificate was made: {change}", err=as_json)
     raise typer.Exit(certificate.exit_code or (3 if changed else 0))
+
+
+def _say_floor(said: str, code: int, changed: tuple[str, ...]) -> None:
+    typer.echo(said)
+    for change in changed:
+        typer.echo(f"CHANGED since its certificate was made: {change}")
+    raise typer.Exit(code or (3 if changed else 0))
 
 
 @app.command()
@@ -381,10 +399,10 @@ def report(
     out: Annotated[Path | None, typer.Option(help="The page to write (default: report.html in the folder).")] = None,
 ) -> None:
     """Write the HTML report of a model folder."""
-    from .model_folder import ModelFolder  # noqa: PLC0415
+    from .model_folder import load  # noqa: PLC0415
     from .report import write  # noqa: PLC0415
 
-    typer.echo(write(ModelFolder.load(model).facts, out or model / "report.html"))
+    typer.echo(write(load(model).facts, out or model / "report.html"))
 
 
 def _finish(folder: Any, place: Path) -> None:
@@ -395,7 +413,7 @@ def _finish(folder: Any, place: Path) -> None:
     _print(tables.detectors_table(folder.facts))
     if sum(one["role"] == "unconstrained" for one in folder.facts["detectors"]) > 1:
         typer.echo("* the best unconstrained detector, chosen by clean detection on validation rows\n")
-    typer.echo(f"{folder.certificate.verdict.name}: {folder.certificate.reason}")
+    typer.echo(f"{folder.facts['certificate']['verdict'].upper()}: {folder.facts['certificate']['reason']}")
     typer.echo(f"model   {place}")
     typer.echo(f"report  {page}")
 

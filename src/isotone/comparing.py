@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .data import Times, labels_of, times_of
 from .errors import BadInput, NoMatch, require
 from .evaluation import threshold_at
-from .model_folder import ModelFolder
+from .model_folder import Model
 from .streaming import score_blocks
 
 SHOWN = 10
@@ -135,8 +135,8 @@ class Comparison:
 
 
 def compare(
-    old: ModelFolder,
-    new: ModelFolder,
+    old: Model,
+    new: Model,
     path: str | os.PathLike[str],
     *,
     label: str | None = None,
@@ -162,7 +162,7 @@ def compare(
     # Each by itself, so that the error names the option; the file's first block is all this reads.
     for option, column in named.items():
         if column is not None:
-            next(score_blocks(new.encoder, new.network, path, (column,), option=option, rows=1), None)
+            next(score_blocks(new.encoder, new.scorer(), path, (column,), option=option, rows=1), None)
     if label is None:
         label = _if_there(new, path, new.question.label)
     extra = tuple(dict.fromkeys(column for column in (label, time, id_column) if column is not None))
@@ -234,10 +234,10 @@ class _Rows:
         )
 
 
-def _scored(folder: ModelFolder, path: Any, extra: Sequence[str]) -> tuple[NDArray[np.float64], Mask, Any]:
+def _scored(folder: Model, path: Any, extra: Sequence[str]) -> tuple[NDArray[np.float64], Mask, Any]:
     pa = require("pyarrow", "tables")
     logits, failed, tables = [np.empty(0)], [np.empty(0, np.bool_)], []
-    for block in score_blocks(folder.encoder, folder.network, path, extra):
+    for block in score_blocks(folder.encoder, folder.scorer(), path, extra):
         bad = np.zeros(len(block), np.bool_)
         bad[list(block.failures)] = True
         logits.append(block.logits)
@@ -247,9 +247,9 @@ def _scored(folder: ModelFolder, path: Any, extra: Sequence[str]) -> tuple[NDArr
     return np.concatenate(logits), np.concatenate(failed), table
 
 
-def _if_there(folder: ModelFolder, path: Any, label: str) -> str | None:
+def _if_there(folder: Model, path: Any, label: str) -> str | None:
     try:
-        next(score_blocks(folder.encoder, folder.network, path, (label,), rows=1), None)
+        next(score_blocks(folder.encoder, folder.scorer(), path, (label,), rows=1), None)
     except NoMatch:
         return None
     return label

@@ -18,6 +18,8 @@ from .evaluation import BUDGETS, Scores, spread
 from .experiment import Compared, Judged, Prepared, dense
 from .explain import explain
 from .families import NetworkFamily, NetworkScorer
+from .headroom import headroom
+from .proving import certificate_of
 from .training import logits_of
 from .verdict import Verdict
 
@@ -31,6 +33,7 @@ NOT_COVERED = (
     "whatever the extractor does not see; a file that cannot be read must be treated as an alarm",
 )
 BINS = 25
+HEADROOM_ROWS, HEADROOM_CELLS = 4_000, 50_000_000
 
 
 def facts_of(
@@ -50,6 +53,10 @@ def facts_of(
     detectors = [
         _detector(c, prepared, chosen=c is chosen or c is ours, ours=c is ours, twins=compared) for c in compared
     ]
+    if certificate.verdict is Verdict.PROVED and _every_seed_proved(ours, prepared):
+        # No addition lowers a score, so every clean detection is certified, at every number of additions.
+        clean = spread([j.clean for j in ours.judged])
+        detectors[0]["certified_curve"] = {"budgets": list(BUDGETS), "detection": [clean] * len(BUDGETS)}
     question = prepared.question
     return {
         "format": 1,
@@ -62,8 +69,40 @@ def facts_of(
         "seeds": list(seeds),
         "detectors": detectors,
         "histograms": _histograms(prepared, ours, seeds[0]),
+        "headroom": _headroom(prepared),
         "alerts": _alerts(prepared, ours.judged[0]),
         "versions": {"isotone": __version__, "torch": str(torch.__version__), "python": platform.python_version()},
+    }
+
+
+def _every_seed_proved(ours: Compared, prepared: Prepared) -> bool:
+    """The certificate is of the first seed's network; the figures are of all of them."""
+    networks = [j.scorer.network for j in ours.judged[1:] if isinstance(j.scorer, NetworkScorer)]
+    found = [certificate_of(network, prepared.material.directions).verdict is Verdict.PROVED for network in networks]
+    return len(networks) == len(ours.judged) - 1 and all(found)
+
+
+def _headroom(prepared: Prepared) -> dict[str, Any] | None:
+    """What any detector could have certified on the test rows; left out where it would take long."""
+    labels, features = prepared.test.labels, prepared.encoder.features
+    if len(labels) > HEADROOM_ROWS or len(labels) * len(features) > HEADROOM_CELLS:
+        return None
+    found = headroom(
+        prepared.test.examples.matrix(),
+        labels,
+        prepared.material.directions,
+        [prepared.question.max_false_alarm_rate],
+        names=features,
+        held_out=False,
+        most=3,
+        seconds=5.0,
+    )
+    return {
+        "bad": found.bad,
+        "benign": found.benign,
+        "free": found.free,
+        "limits": [{"rate": one.rate, "low": one.low, "high": one.high} for one in found.limits],
+        "loose": [{"name": str(one.name), "freed": one.freed} for one in found.loose if one.freed > 0],
     }
 
 

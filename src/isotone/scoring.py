@@ -13,12 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from .explain import explain
-from .families import NetworkScorer
-from .model_folder import ModelFolder
+from .model_folder import Model
 from .streaming import Scores, score_blocks
 
 NO_NUMBER = "its score is not a number"
@@ -53,7 +50,7 @@ class Tally:
         return f"{self.rows} rows, {self.alarms} alarms, {self.failed} could not be read"
 
 
-def score_file(folder: ModelFolder, path: str | os.PathLike[str], id_column: str | None = None) -> Iterator[Scored]:
+def score_file(folder: Model, path: str | os.PathLike[str], id_column: str | None = None) -> Iterator[Scored]:
     """The rows of a file, in their order.
 
     Args:
@@ -80,7 +77,7 @@ def score_file(folder: ModelFolder, path: str | os.PathLike[str], id_column: str
 
 
 def score_records(
-    folder: ModelFolder,
+    folder: Model,
     path: str | os.PathLike[str],
     id_column: str | None = None,
     *,
@@ -114,8 +111,8 @@ def score_records(
         yield "".join(lines)
 
 
-def _scored(folder: ModelFolder, path: str | os.PathLike[str], id_column: str | None) -> Iterator[Scores]:
-    return score_blocks(folder.encoder, folder.network, path, () if id_column is None else (id_column,))
+def _scored(folder: Model, path: str | os.PathLike[str], id_column: str | None) -> Iterator[Scores]:
+    return score_blocks(folder.encoder, folder.scorer(), path, () if id_column is None else (id_column,))
 
 
 def _names(block: Scores, id_column: str | None) -> Sequence[Any]:
@@ -123,18 +120,18 @@ def _names(block: Scores, id_column: str | None) -> Sequence[Any]:
     return found
 
 
-def _shares(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+def _shares(logits: Any) -> Any:
     with np.errstate(over="ignore"):
-        return np.asarray(1 / (1 + np.exp(-logits)))
+        return 1 / (1 + np.exp(-logits))
 
 
 class _Writer:
     """Rows to lines; what is the same in all of them is written once."""
 
-    def __init__(self, folder: ModelFolder, *, reasons: bool) -> None:
+    def __init__(self, folder: Model, *, reasons: bool) -> None:
         self._folder = folder
         self._reasons = reasons
-        self._certified = "true" if folder.certified else "false"
+        self._certified = folder.certified
         target = folder.question.max_false_alarm_rate
         self._known = f'"threshold":{folder.threshold!r},"fpr_target":{target!r},'
         self._model = json.dumps(f"sha256:{folder.parts()['sha256']}")
@@ -161,40 +158,42 @@ class _Writer:
             f'{{"row":{row},"id":{name},"score":{share:.6g},"logit":{logit!r},{known}{clear}{unknown}{end}'
             for row, name, share, logit, unknown in rows
         ]
-        for at in np.flatnonzero(alarms).tolist():
-            found[at] = self._alarm(block, at, encoded[at])
+        at = np.flatnonzero(alarms & np.isfinite(block.logits))
+        if len(at):
+            self._alarms(found, block, at, encoded)
+        for row in np.flatnonzero(~np.isfinite(block.logits)).tolist():
+            found[row] = self._failed(block, row, encoded[row])
         return found
 
-    def _alarm(self, block: Scores, at: int, name: str) -> str:
-        logit = float(block.logits[at])
-        shown = f'{{"row":{block.first + at + 1},"id":{name},'
-        errors = [block.failures[at]] if at in block.failures else [] if np.isfinite(logit) else [NO_NUMBER]
-        if errors:
-            return (
-                f'{shown}"score":null,"logit":null,{self._known}"verdict":"alarm",'
-                '"certified":{"add_any":false,"margin":null},"reasons":null,"sufficient":null,'
-                f'"unknown":{int(block.unknown[at])},"model":{self._model},"errors":{json.dumps(errors)}}}\n'
-            )
-        share = _shares(block.logits[at : at + 1])[0]
-        why = self._why(block, at) if self._reasons else '"reasons":null,"sufficient":null'
+    def _failed(self, block: Scores, at: int, name: str) -> str:
+        errors = json.dumps([block.failures.get(at, NO_NUMBER)])
         return (
-            f'{shown}"score":{share:.6g},"logit":{logit!r},{self._known}"verdict":"alarm",'
-            f'"certified":{{"add_any":{self._certified},"margin":{logit - self._folder.threshold:.6g}}},'
-            f'{why},"unknown":{int(block.unknown[at])},"model":{self._model},"errors":null}}\n'
+            f'{{"row":{block.first + at + 1},"id":{name},"score":null,"logit":null,{self._known}"verdict":"alarm",'
+            '"certified":{"add_any":false,"margin":null},"reasons":null,"sufficient":null,'
+            f'"unknown":{int(block.unknown[at])},"model":{self._model},"errors":{errors}}}\n'
         )
 
-    def _why(self, block: Scores, at: int) -> str:
-        folder = self._folder
-        row = torch.from_numpy(np.asarray(block.examples.take([at]).matrix().toarray(), dtype=np.float32)[0])
-        victim = NetworkScorer(folder.network).victim(folder.moves, row[None].numpy())
-        found = explain(victim, row, folder.moves, folder.threshold)
-        features = folder.encoder.features
-        reasons = [
-            {"feature": features[feature], "evidence": round(share, 4)}
-            for feature, share in sorted(found.reasons, key=lambda reason: -reason[1])
-        ]
-        sufficient = [features[feature] for feature in found.sufficient]
-        return f'"reasons":{json.dumps(reasons)},"sufficient":{json.dumps(sufficient)}'
+    def _alarms(self, found: list[str], block: Scores, at: NDArray[np.int64], encoded: Sequence[str]) -> None:
+        examples = block.examples.take(at)
+        margins = self._folder.margins(examples, block.logits[at])
+        why = [_told(*told) for told in self._folder.why(examples)] if self._reasons else [NOT_ASKED] * len(at)
+        for place, row in enumerate(at.tolist()):
+            # Of what can be undone no margin is told: it would be read as one.
+            sure = bool(self._certified and margins[place] > 0)
+            certified = f'"add_any":true,"margin":{margins[place]:.6g}' if sure else '"add_any":false,"margin":null'
+            found[row] = (
+                f'{{"row":{block.first + row + 1},"id":{encoded[row]},"score":{_shares(block.logits[row]):.6g},'
+                f'"logit":{float(block.logits[row])!r},{self._known}"verdict":"alarm","certified":{{{certified}}},'
+                f'{why[place]},"unknown":{int(block.unknown[row])},"model":{self._model},"errors":null}}\n'
+            )
+
+
+NOT_ASKED = '"reasons":null,"sufficient":null'
+
+
+def _told(reasons: list[tuple[str, float]], sufficient: list[str]) -> str:
+    shares = [{"feature": name, "evidence": round(share, 4)} for name, share in reasons]
+    return f'"reasons":{json.dumps(shares)},"sufficient":{json.dumps(sufficient)}'
 
 
 def _plain(name: Any) -> Any:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,6 +27,14 @@ from .training import SCORING_ROWS
 STDIN = "-"
 # Rows with more names than this are pooled one by one: the others need not wait for them.
 _LONG = 512
+
+
+class Scorer(Protocol):
+    """What gives a number per row: higher is worse."""
+
+    def logits(self, examples: Examples) -> NDArray[np.float64]:
+        """Shape (rows,)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ class Scores:
 
 def score_blocks(
     encoder: Encoder,
-    network: MonotoneEnsemble,
+    scorer: Scorer,
     path: str | os.PathLike[str],
     extra: Sequence[str] = (),
     *,
@@ -69,7 +77,7 @@ def score_blocks(
     """The rows of a file in their order, in blocks.
 
     Args:
-        encoder, network: of a model folder.
+        encoder, scorer: of a model folder.
         path: CSV, TSV, Parquet, JSONL, SVMlight; "-" is standard input, in JSONL, answered as it comes.
         extra: more columns to hand on.
         option: what asked for them, for errors.
@@ -81,7 +89,6 @@ def score_blocks(
 
     Cost: memory of a few blocks; see benchmarks/scoring.py.
     """
-    scorer = PreparedScorer(network)
     blocks = _blocks(path, encoder.needs, extra, option, rows)
     # Waiting for standard input in a thread of its own would keep a closed pipe from ending the program.
     for block in blocks if str(path) == STDIN else ahead(blocks):
@@ -103,10 +110,15 @@ def _blocks(
     except BadInput:
         # A column that is missing is said to be the model's; these are the caller's.
         own = [name for name in extra if name not in needed]
-        first = next(read_blocks(path), None) if own and str(path) != STDIN else None
+        if not own or str(path) == STDIN:
+            raise
+        first = next(read_blocks(path), None)
+        if first is None:  # a header and no rows: is it whole without what the caller asked for?
+            next(read_blocks(path, columns=dict.fromkeys(needed)), None)
+        came = list(needed) if first is None else first.table.column_names
         for name in own:
-            if first is not None and name not in first.table.column_names:
-                raise NoMatch(option, name, first.table.column_names, "column") from None
+            if name not in came:
+                raise NoMatch(option, name, came, "column") from None
         raise
 
 

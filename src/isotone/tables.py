@@ -19,8 +19,9 @@ def detectors_table(facts: Mapping[str, Any]) -> Any:
     table.add_column("detector", min_width=13)
     for column in ("AUC", "clean", "after 10\nadditions", "after\nany", "false alarms\n(95 % interval)"):
         table.add_column(column, justify="right")
-    rivals = sum(one["role"] == "unconstrained" for one in facts["detectors"])
-    for one in facts["detectors"]:
+    rows = facts["detectors"]
+    rivals = sum(one["role"] == "unconstrained" for one in rows)
+    for one in rows:
         budgets, curve = one["curve"]["budgets"], one["curve"]["detection"]
         alarms = one["false_alarms"]
         table.add_row(
@@ -30,7 +31,7 @@ def detectors_table(facts: Mapping[str, Any]) -> Any:
             f"{curve[budgets.index(10)]['mean']:.1%}",
             f"{curve[budgets.index(None)]['mean']:.1%}",
             f"{alarms['rate']:.1%} ({alarms['low']:.1%}-{alarms['high']:.1%})",
-            style="bold" if one["role"] == "monotone" else None,
+            style="bold" if one is rows[0] else None,
         )
     return table
 

@@ -76,6 +76,7 @@ def whole() -> dict[str, Any]:
                 "clean": spread(0.7802, 0.021),
                 "false_alarms": {"rate": 5 / 812, "low": 0.002, "high": 0.01431, "count": 5, "of": 812},
                 "curve": curve(*[0.7802] * 8, half=0.021),
+                "certified_curve": curve(*[0.7642] * 8, half=0.013),
                 "lost_after_10": spread(0.0),
                 "attacks": [attack("greedy", 0.0, None), attack("gradient", 0.0, None, broken=True)],
                 "roc": roc(0.055),
@@ -114,6 +115,24 @@ def whole() -> dict[str, Any]:
             "threshold": 0.6134,
             "unit": "probability",
         },
+        "headroom": {
+            "bad": 91,
+            "benign": 812,
+            "free": 0.7363,
+            "limits": [{"rate": 0.01, "low": 0.8901, "high": 0.9011}],
+            "loose": [{"name": "getaddrinfo", "freed": 7}, {"name": "socket", "freed": 3}],
+        },
+        "calibrations": [
+            {
+                "at": "2024-05-31T12:00:00+00:00",
+                "data": "benign-may.parquet",
+                "rows": 4120,
+                "rate": 0.01,
+                "old_threshold": 0.4731,
+                "new_threshold": 0.5117,
+                "false_alarms": {"rate": 41 / 4120, "low": 0.00715, "high": 0.01347, "count": 41, "of": 4120},
+            }
+        ],
         "alerts": [
             {
                 "id": "usr/bin/nc.openbsd",

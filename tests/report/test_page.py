@@ -96,6 +96,8 @@ def gone_from_detectors(*keys: str) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+SOMETIMES = {"curve", "headroom", "roc", "histograms", "alerts", "attacks", "calibrations"}
+
 # fmt: off
 ABSENT = [
     # what is taken away                                   sections that go with it
@@ -103,6 +105,8 @@ ABSENT = [
     (gone("summary"),                                      set()),
     (gone("histograms"),                                   {"histograms"}),
     (gone("alerts"),                                       {"alerts"}),
+    (gone("headroom"),                                     {"headroom"}),
+    (gone("calibrations"),                                 {"calibrations"}),
     (gone_from_detectors("curve"),                         {"curve"}),
     (gone_from_detectors("roc"),                           {"roc"}),
     (gone_from_detectors("attacks"),                       {"attacks"}),
@@ -120,14 +124,15 @@ def test_what_is_absent_drops_its_section_and_no_other(
     facts = whole()
     change(facts)
     page = report.render(facts)
-    assert sections(page) == (ALWAYS | {"curve", "roc", "histograms", "alerts", "attacks"}) - without
+    assert sections(page) == (ALWAYS | SOMETIMES) - without
     assert "None" not in Elements(page).text
 
 
 def test_sections_come_in_the_readers_order() -> None:
     order = re.findall(r'<(?:section|footer) id="([a-z-]+)"', report.render(whole()))
     assert order == [
-        "detectors", "curve", "roc", "histograms", "alerts", "attacks", "certificate", "not-covered", "data", "versions"
+        "detectors", "curve", "headroom", "roc", "histograms", "alerts", "attacks", "calibrations", "certificate",
+        "not-covered", "data", "versions",
     ]  # fmt: skip
 
 
@@ -181,8 +186,20 @@ def test_the_headline_is_of_the_monotone_detector_and_its_twin() -> None:
     facts["detectors"].reverse()
     page = report.render(facts)
     tiles = re.findall(r"[0-9.]+ %", words(page[page.index('<div class="tiles') :]))
-    assert tiles[:7] == ["78.0 %", "87.9 %", "78.0 %", "4.1 %", "78.0 %", "0.0 %", "0.6 %"]
+    assert tiles[:8] == ["78.0 %", "87.9 %", "78.0 %", "4.1 %", "78.0 %", "0.0 %", "76.4 %", "0.6 %"]
     assert "9.9 points less clean detection and 73.9 points more after 10 additions" in page
+
+
+def test_a_guarded_detector_leads_and_what_is_certified_stands_beside_what_attacks_left() -> None:
+    facts = whole()
+    facts["detectors"][2] |= {"role": "guarded", "certified_curve": facts["detectors"][0]["certified_curve"]}
+    page = report.render(facts)
+    assert "Taking the LightGBM instead of the unconstrained network" in page
+    assert page.count("LightGBM, certified") >= 2
+    assert "Wide pale lines: certified detection" in page
+    for detector in facts["detectors"]:
+        detector.pop("certified_curve", None)
+    assert "certified" not in words(report.render(facts)).replace("What is certified", "").split("How much could")[0]
 
 
 def test_without_a_twin_nothing_is_compared() -> None:

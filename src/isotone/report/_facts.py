@@ -74,13 +74,14 @@ FACTS: dict[str, Any] = {
     "detectors": [
         {
             "name": TEXT,
-            "role": _one_of("monotone", "unconstrained", "peer"),
+            "role": _one_of("guarded", "monotone", "unconstrained", "peer"),
             "chosen": TRUTH,
             "note?": TEXT,
             "auc?": SPREAD,
             "clean": SPREAD,
             "false_alarms?": {"rate": RATE, "low": RATE, "high": RATE, "count": COUNT, "of": COUNT},
             "curve?": {"budgets": [BUDGET], "detection": [SPREAD]},
+            "certified_curve?": {"budgets": [BUDGET], "detection": [SPREAD]},
             "lost_after_10?": {**SPREAD, "mean": NUMBER},
             "attacks?": [{"name": TEXT, "evasion_rate": SPREAD, "median_additions?": COUNT, "broken": TRUTH}],
             "roc?": {"false_alarm_rate": [RATE], "detection": [RATE]},
@@ -93,6 +94,24 @@ FACTS: dict[str, Any] = {
         "threshold": NUMBER,
         "unit": _one_of("probability", "logit"),
     },
+    "headroom?": {
+        "bad": COUNT,
+        "benign": COUNT,
+        "free": RATE,
+        "limits": [{"rate": RATE, "low": RATE, "high": RATE}],
+        "loose?": [{"name": TEXT, "freed": COUNT}],
+    },
+    "calibrations?": [
+        {
+            "at": TEXT,
+            "data": TEXT,
+            "rows": COUNT,
+            "rate": RATE,
+            "old_threshold": NUMBER,
+            "new_threshold": NUMBER,
+            "false_alarms": {"rate": RATE, "low": RATE, "high": RATE, "count": COUNT, "of": COUNT},
+        }
+    ],
     "alerts?": [
         {
             "id": TEXT,
@@ -159,7 +178,11 @@ def _disagreements(facts: dict[str, Any]) -> list[tuple[str, str, str]]:
     if not facts["detectors"]:
         found.append(("detectors", "no entry", "at least one detector"))
     for i, detector in enumerate(facts["detectors"]):
-        for part, one, other in (("curve", "budgets", "detection"), ("roc", "false_alarm_rate", "detection")):
+        for part, one, other in (
+            ("curve", "budgets", "detection"),
+            ("certified_curve", "budgets", "detection"),
+            ("roc", "false_alarm_rate", "detection"),
+        ):
             pair = detector[part]
             if pair is not None and not 0 < len(pair[one]) == len(pair[other]):
                 came = f"{len(pair[one])} {one} and {len(pair[other])} {other}"

@@ -22,6 +22,7 @@ from ._reading import (
     Facts,
     above_middle,
     budgets,
+    certified,
     curve_says,
     curves,
     histograms_say,
@@ -113,6 +114,8 @@ def _headline(facts: Facts) -> dict[str, Any]:
         values = [(d, "inconclusive" if inconclusive(d) else words.at(d["curve"], budget)) for d in both]
         if any(d["curve"] is not None for d in both):
             tiles.append((title, values))
+    if head["certified_curve"] is not None:
+        tiles.append(("Certified, whatever is added", [(head, words.at(head["certified_curve"], None))]))
     return {"detector": head, "tiles": tiles, "weighed": _weighed(head, twin)}
 
 
@@ -152,6 +155,9 @@ def _rows(facts: Facts, trusted: Any) -> list[dict[str, Any]]:
                 "inconclusive": inconclusive(detector),
                 "after_10": words.at(curve, 10),
                 "after_all": words.at(curve, None),
+                "certified": None
+                if detector["certified_curve"] is None
+                else words.at(detector["certified_curve"], None),
                 "median": min((m for m in medians if m is not None), default=None),
             }
         )
@@ -180,6 +186,13 @@ def _figures(facts: Facts, trusted: Any) -> dict[str, Any]:
             "lines": [
                 (facts["detectors"][i], [words.at(facts["detectors"][i]["curve"], b) for b in budgets(facts)])
                 for i in curves(facts)
+            ],
+            "certified": [
+                (
+                    facts["detectors"][i],
+                    [words.at(facts["detectors"][i]["certified_curve"], b) for b in budgets(facts)],
+                )
+                for i in certified(facts)
             ],
             "shown": curves(facts),
             "left_out": [d["name"] for d in facts["detectors"] if d["curve"] is not None and inconclusive(d)],

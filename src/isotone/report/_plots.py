@@ -149,6 +149,14 @@ class SecurityCurve:
             x = [p for p, _ in points]
             low, mean, high = ([s[key] for _, s in points] for key in ("low", "mean", "high"))
             colour = colours[style.colour]
+            if (certified := facts["detectors"][i]["certified_curve"]) is not None:
+                proved = sorted(
+                    (place[b], s["mean"])
+                    for b, s in zip(certified["budgets"], certified["detection"], strict=True)
+                    if b in place
+                )
+                # Wide and pale, so that it is seen under the line where the two are one.
+                axes.plot(*zip(*proved, strict=True), color=colour, alpha=0.3, linewidth=9, solid_capstyle="butt")
             axes.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
             (line,) = axes.plot(
                 x,

@@ -30,7 +30,8 @@ def styles(facts: Facts) -> list[Style]:
 def pair(facts: Facts) -> tuple[int, int | None]:
     """Which detector the page is about, and its unconstrained twin: indices."""
     detectors = facts["detectors"]
-    head = min(range(len(detectors)), key=lambda i: (detectors[i]["role"] != "monotone", not detectors[i]["chosen"]))
+    order = {"guarded": 0, "monotone": 1}
+    head = min(range(len(detectors)), key=lambda i: (order.get(detectors[i]["role"], 2), not detectors[i]["chosen"]))
     twins = [i for i, d in enumerate(detectors) if d["role"] == "unconstrained" and i != head]
     return head, min(twins, key=lambda i: not detectors[i]["chosen"], default=None)
 
@@ -44,6 +45,11 @@ def inconclusive(detector: Mapping[str, Any]) -> bool:
 def curves(facts: Facts) -> list[int]:
     """Which detectors have a security curve that says something."""
     return [i for i, d in enumerate(facts["detectors"]) if d["curve"] is not None and not inconclusive(d)]
+
+
+def certified(facts: Facts) -> list[int]:
+    """Of which detectors with a curve it is known what is certified."""
+    return [i for i in curves(facts) if facts["detectors"][i]["certified_curve"] is not None]
 
 
 def rocs(facts: Facts) -> list[int]:
@@ -99,6 +105,9 @@ def curve_says(facts: Facts) -> str:
         detector = facts["detectors"][i]
         values = ", ".join(f"{additions(b)}: {spread(at(detector['curve'], b))}" for b in shown)
         lines.append(f"{detector['name']}: {values}.")
+        if detector["certified_curve"] is not None:
+            proved = spread(at(detector["certified_curve"], None))
+            lines.append(f"Certified for it, whatever is added: {proved}.")
     return " ".join(["Detection by number of additions.", *lines])
 
 

@@ -16,26 +16,35 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .attack import Moves
-from .certify import Certificate
-from .data import Encoder
-from .errors import BadInput, CannotWrite, IsotoneError, NotAModel, require
-from .experiment import Question
-from .nn import MonotoneEnsemble
-from .proving import subject
-from .threat import Threat
-from .verdict import Verdict
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..attack import Moves
+from ..certify import Certificate
+from ..data import Encoder, Examples
+from ..errors import BadInput, CannotWrite, IsotoneError, NotAModel, require
+from ..evaluation import threshold_at
+from ..experiment import Question
+from ..explain import explain
+from ..families import NetworkScorer
+from ..nn import MonotoneEnsemble
+from ..proving import subject
+from ..streaming import PreparedScorer
+from ..threat import Threat
+from ..verdict import Verdict
 
 FORMAT = 1
 MODEL, WEIGHTS, TWIN = "model.json", "weights.safetensors", "twin.safetensors"
 FACTS, CERTIFICATE = "facts.json", "certificate.json"
 REPORT = "report.html"  # of `isotone report`
-OURS = frozenset({MODEL, WEIGHTS, TWIN, FACTS, CERTIFICATE, REPORT})
+DETECTOR = "detector"  # of a guarded detector, in place of the two networks
+OURS = frozenset({MODEL, WEIGHTS, TWIN, FACTS, CERTIFICATE, REPORT, DETECTOR})
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,46 @@ class ModelFolder:
         directions = self.question.threat.directions(self.encoder.features)
         return self.certificate.valid_for(subject(self.network, directions).model)
 
+    @property
+    def floor_threshold(self) -> float:
+        """Of what is monotone, as its score has it."""
+        return self.threshold
+
+    def scorer(self) -> PreparedScorer:
+        """What gives the logits of many rows."""
+        return PreparedScorer(self.network)
+
+    def margins(self, examples: Examples, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Shape (rows,): how far what cannot be undone is above its threshold; nothing here is certified below 0."""
+        return logits - self.threshold
+
+    def why(self, examples: Examples) -> list[tuple[list[tuple[str, float]], list[str]]]:
+        """For each of some alarms its reasons, with their shares of the score, and features that suffice."""
+        found = []
+        for row in torch.from_numpy(np.asarray(examples.matrix().toarray(), dtype=np.float32)):
+            victim = NetworkScorer(self.network).victim(self.moves, row[None].numpy())
+            told = explain(victim, row, self.moves, self.threshold)
+            features = self.encoder.features
+            shares = sorted(((features[at], share) for at, share in told.reasons), key=lambda reason: -reason[1])
+            found.append((shares, [features[at] for at in told.sufficient]))
+        return found
+
+    def calibrated(self, logits: NDArray[np.float64], examples: Sequence[Examples], rate: float) -> ModelFolder:
+        """With a threshold above which no more than `rate` of some benign rows score; sealed, its facts not yet told.
+
+        Args:
+            logits: of all rows, infinite where a row could not be read.
+            examples: the rows, in parts.
+        """
+        twin = PreparedScorer(self.twin)
+        twins = np.concatenate([np.where(part.ok, twin.logits(part), np.inf) for part in examples])
+        return replace(
+            self,
+            threshold=threshold_at(logits, rate),
+            twin_threshold=threshold_at(twins, rate),
+            question=replace(self.question, max_false_alarm_rate=rate),
+        ).sealed()
+
     def save(self, folder: str | os.PathLike[str], *, replace: bool = False) -> Path:
         """Write the folder.
 
@@ -151,9 +200,13 @@ class ModelFolder:
 
         Raises:
             NotAModel: it is not there, not whole, or not one of ours.
+            BadInput: it holds a detector of another kind; see `load`.
         """
         place = Path(folder)
         about = _json(place, MODEL)
+        if "kind" in about:
+            right = "a monotone network and its twin would be right"
+            raise BadInput(str(folder), f"it holds a {about['kind']} detector", right, "Its report has its attacks.")
         if about.get("format") != FORMAT:
             raise NotAModel(place, f"{MODEL} has format {about.get('format')!r}, and this version reads {FORMAT}")
         try:

@@ -1,0 +1,15 @@
+"""A trained detector on disk: a monotone network and its twin, or a guarded detector; no pickle in it."""
+
+from ._folder import CERTIFICATE as CERTIFICATE
+from ._folder import FACTS as FACTS
+from ._folder import MODEL as MODEL
+from ._folder import OURS as OURS
+from ._folder import REPORT as REPORT
+from ._folder import TWIN as TWIN
+from ._folder import WEIGHTS as WEIGHTS
+from ._folder import ModelFolder as ModelFolder
+from ._folder import writable as writable
+from ._guarded import GuardedFolder as GuardedFolder
+from ._guarded import Model as Model
+from ._guarded import load as load
+from ._guarded import rows_of as rows_of

@@ -1,0 +1,136 @@
+"""A guarded detector's folder answers as any model folder does, and only its floor's alarms are called certified."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+
+from isotone import cli
+from isotone.calibrating import calibrate
+from isotone.comparing import compare
+from isotone.detector import Detector
+from isotone.errors import BadInput, NotAModel
+from isotone.experiment import prepare
+from isotone.floors import BoosterFloor
+from isotone.model_folder import MODEL, GuardedFolder, ModelFolder, load, rows_of
+from isotone.report import render
+from isotone.scoring import score_records
+from isotone.streaming import score_blocks
+from small import folder_of, names_table, question, write
+
+
+@pytest.fixture(scope="module")
+def folder() -> GuardedFolder:
+    """Both lanes, without the attacks."""
+    asked = question()
+    prepared = prepare(names_table(), asked)
+    material = prepared.material
+    detector = Detector(asked.threat, max_false_alarm_rate=0.02, floor=BoosterFloor(trees=40), random_state=0)
+    detector.fit(
+        rows_of(material.training.examples),
+        material.training.labels,
+        validation=(rows_of(material.validation.examples), material.validation.labels),
+        feature_names=list(prepared.encoder.features),
+    )
+    proof = detector.certify()
+    said = {"verdict": proof.verdict.value, "reason": proof.reason}
+    return GuardedFolder(asked, prepared.encoder, detector, {}, said).sealed()
+
+
+def records(folder, path):
+    return [json.loads(line) for part in score_records(folder, path, reasons=True) for line in part.splitlines()]
+
+
+def test_what_was_saved_scores_the_same_and_is_what_its_certificate_covers(tmp_path, folder):
+    path = write(names_table(300, seed=5), tmp_path / "rows.jsonl")
+    again = load(folder.save(tmp_path / "model"))
+    assert isinstance(again, GuardedFolder)
+    assert (again.changes(), again.certified) == ((), True)
+    assert records(again, path) == records(folder, path)
+    # Saved from what was read, it still is.
+    assert load(again.save(tmp_path / "copy")).parts() == folder.parts()
+
+
+def test_a_score_depends_neither_on_the_order_of_the_rows_nor_on_where_blocks_end(tmp_path, folder):
+    table, order = names_table(300, seed=5), np.random.default_rng(0).permutation(300)
+    whole = folder.detector.decision_function(rows_of(folder.encoder.encode(table)))
+    path = write(table.take(order), tmp_path / "rows.parquet")
+    for rows in (1, 7, 300):
+        found = [block.logits for block in score_blocks(folder.encoder, folder.scorer(), path, rows=rows)]
+        assert np.array_equal(np.concatenate(found), whole[order])
+
+
+def test_only_alarms_of_the_floor_are_certified_and_torn_rows_are_alarms(tmp_path, folder):
+    table = names_table(600, seed=5)
+    path = write(table, tmp_path / "rows.jsonl")
+    path.write_text(path.read_text() + "torn\n")
+    *found, torn = records(folder, path)
+    assert (torn["verdict"], torn["certified"]["add_any"]) == ("alarm", False)
+    rows = rows_of(folder.encoder.encode(table))
+    sure, alarms = folder.detector.certified(rows), folder.detector.decision_function(rows) > 0
+    assert [one["certified"]["add_any"] for one in found] == sure.tolist()
+    assert [one["verdict"] == "alarm" for one in found] == alarms.tolist()
+    assert 0 < sure.sum() <= alarms.sum()
+    assert all(one["sufficient"] for one, certain in zip(found, sure, strict=True) if certain)
+    spoilt = replace(folder, covers={**folder.covers, "thresholds": "0x0 0x0"})
+    assert spoilt.changes() == ("a threshold is another",)
+    assert not any(one["certified"]["add_any"] for one in records(spoilt, path))
+
+
+def test_calibration_keeps_the_lanes_and_meets_the_rate(tmp_path, folder):
+    table = names_table(1_500, seed=8)
+    path = write(table.filter(pc.equal(table["class"], 0)), tmp_path / "benign.parquet")
+    for rate in (0.05, 0.02):
+        done = calibrate(folder, path, rate)
+        assert done.after.count <= rate * done.after.of
+        assert done.after.count > rate * done.after.of - 3
+        assert {key for key in done.folder.parts() if done.folder.parts()[key] != folder.parts()[key]} == {
+            "thresholds",
+            "sha256",
+        }
+        assert load(done.folder.save(tmp_path / f"model{rate}")).certified
+    same = compare(folder, done.folder, write(table, tmp_path / "rows.jsonl"))
+    assert same.same_features
+
+
+def test_a_folder_that_is_not_whole_is_one_sentence_and_a_network_is_asked_for_where_it_must_be(tmp_path, folder):
+    place = folder.save(tmp_path / "model")
+    with pytest.raises(BadInput, match="it holds a guarded detector"):
+        ModelFolder.load(place)
+    assert isinstance(load(folder_of().save(tmp_path / "network")), ModelFolder)
+    about = json.loads((place / MODEL).read_text())
+    del about["encoder"]
+    (place / MODEL).write_text(json.dumps(about))
+    with pytest.raises(NotAModel, match="it is not whole"):
+        load(place)
+
+
+@pytest.mark.slow
+def test_the_whole_way_from_the_command_line(tmp_path, capsys, monkeypatch):
+    rows, place = write(names_table(2_000), tmp_path / "rows.jsonl"), tmp_path / "model"
+
+    def ran(*arguments):
+        monkeypatch.setattr(sys, "argv", ["isotone", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code or 0, capsys.readouterr().out
+
+    asked = ("--label", "class", "--names", "names", "--max-false-alarms", "0.02", "--guarded", "--quiet")
+    code, out = ran("train", rows, *asked, "--out", place)
+    assert code == 0
+    assert "guarded detector" in out
+    assert max(map(len, out.split("PROVED")[0].splitlines())) <= 80
+    facts = load(place).facts
+    page = render(facts)
+    assert "Certified, whatever is added" in page
+    assert ran("certify", place)[0] == 0
+    by_name = {one["name"]: one for one in facts["detectors"]}
+    sure = by_name["guarded detector"]["certified_curve"]["detection"][-1]["mean"]
+    # No attack goes below what is certified, and the free lane alone falls to show that they try.
+    assert sure <= by_name["guarded detector"]["curve"]["detection"][-1]["mean"]
+    assert by_name["free lane alone"]["curve"]["detection"][-1]["mean"] < by_name["free lane alone"]["clean"]["mean"]
