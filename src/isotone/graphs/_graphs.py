@@ -45,7 +45,7 @@ class Graphs:
     presence: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.batch is None:
+        if getattr(self, "batch", None) is None:
             object.__setattr__(self, "batch", self.x.new_zeros(len(self.x), dtype=torch.int64))
             object.__setattr__(self, "count", max(self.count, 1))
         elif self.count < 0:
@@ -97,7 +97,7 @@ class Graphs:
         order = owner.argsort(stable=True)
         sizes = torch.bincount(owner, minlength=self.count).tolist()
         made = []
-        for edges, start, end in zip(order.split(sizes), starts, ends.tolist(), strict=True):
+        for edges, start, end in zip(torch.split(order, sizes), starts, ends.tolist(), strict=True):
             made.append(
                 Graphs.raw(
                     x=self.x[start:end],

@@ -67,7 +67,7 @@ def _of_pyg(data: Any, more: dict[str, Any]) -> Graphs:
             came = f"edge_attr of shape {tuple(attributes.shape)} came"
             raise BadInput(_WHERE, came, "one weight per edge, or edge_type, is right")
         weight = attributes.reshape(-1)
-    parts = {"edge_type": getattr(data, "edge_type", None), "edge_weight": weight}
+    parts: dict[str, Any] = {"edge_type": getattr(data, "edge_type", None), "edge_weight": weight}
     if getattr(data, "batch", None) is not None:
         parts |= {"batch": data.batch, "count": int(data.num_graphs)}
     return Graphs(data.x, data.edge_index, **(parts | more))

@@ -125,6 +125,7 @@ class GraphNetwork(nn.Module):
         states, edges, places = self._start(graphs)
         seen = [states]
         for layer in self.layers:
+            assert isinstance(layer, GraphConv)
             states = layer.step(states, edges)
             if graphs.presence is not None:
                 states = states * graphs.presence

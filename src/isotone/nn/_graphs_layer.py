@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -21,7 +22,10 @@ from ._graphs_pool import Places, check_pool, pool
 
 Activation = Literal["relu", "saturating"]
 # Rising, and at least 0 everywhere. "saturating" is 1 - exp(-x) from 0 on: concave, where relu is convex.
-ACTIVATIONS = {"relu": torch.relu, "saturating": lambda x: -nn.functional.elu(-x.relu())}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "saturating": lambda x: -nn.functional.elu(-x.relu()),
+}
 
 
 class Edges(NamedTuple):
@@ -163,10 +167,9 @@ class NodeEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The encoding."""
-        total = None
+        parts: list[Tensor] = []
         if self.free is not None:
-            total = self.free(x.index_select(-1, self.fixed))
+            parts.append(self.free(x.index_select(-1, self.fixed)))
         if self.rising is not None:
-            risen = self.rising(x.index_select(-1, self.growing))
-            total = risen if total is None else total + risen
-        return total.relu()
+            parts.append(self.rising(x.index_select(-1, self.growing)))
+        return torch.relu(parts[0] if len(parts) == 1 else parts[0] + parts[1])

@@ -103,8 +103,9 @@ def pool(kind: str, values: Tensor, owner: Tensor, sets: int, places: Places | N
     k = int(found[1])
     if places is not None:
         # The same for sets of one size, by an operation that the prover knows.
-        apart = values.index_select(-2, places.order).unflatten(-2, (sets, places.each))
-        return apart.topk(min(k, places.each), dim=-2).values.sum(dim=-2)
+        apart = values.index_select(-2, places.order).reshape(*values.shape[:-2], sets, places.each, values.shape[-1])
+        largest: Tensor = torch.topk(apart, min(k, places.each), dim=-2).values
+        return largest.sum(dim=-2)
     return _top(k, values, owner, nothing)
 
 

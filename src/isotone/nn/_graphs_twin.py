@@ -144,7 +144,7 @@ def _gcn(twin: GraphTwin, i: int, h: Tensor, edges: _Edges) -> Tensor:
 def _gat(twin: GraphTwin, i: int, h: Tensor, edges: _Edges) -> Tensor:
     source, target, weights = edges
     z = twin.own[i](h)
-    to, by = twin.attention[i].weight.chunk(2, dim=-1)
+    to, by = twin.attention[i].get_parameter("weight").chunk(2, dim=-1)
     asked, offered = (z * to).sum(-1, keepdim=True), (z * by).sum(-1, keepdim=True)
 
     def logit(a: Tensor, b: Tensor) -> Tensor:
@@ -153,7 +153,7 @@ def _gat(twin: GraphTwin, i: int, h: Tensor, edges: _Edges) -> Tensor:
 
     share = logit(asked.index_select(-2, target), offered.index_select(-2, source)).exp() * weights
     itself = logit(asked, offered).exp()
-    total = _sums(share * z.index_select(-2, source), target, h) + itself * z
+    total: Tensor = _sums(share * z.index_select(-2, source), target, h) + itself * z
     return total / (_sums(share, target, h) + itself)
 
 
