@@ -138,14 +138,15 @@ def _lanes(detector: Detector, prepared: Prepared) -> list[_Lane]:
         assert found is not None
         return np.asarray(found)
 
-    lanes = [_Lane(FLOOR, True, floor, 0.0), _Lane(GUARDED, False, detector.decision_function, 0.0)]
+    lanes = [_Lane(FLOOR, True, floor, 0.0)]
     if detector.free_ is not None:
         # Alone it would have the whole budget: the threshold is lower than beside the floor.
         validation = prepared.material.validation
         benign = np.sort(free(rows_of(validation.examples))[validation.labels == 0])
         budget = int(detector.max_false_alarm_rate * len(benign))
+        # The first that is not monotone is the positive control of the attacks.
         lanes.append(_Lane(FREE, False, free, float(benign[len(benign) - 1 - budget])))
-    return lanes
+    return [*lanes, _Lane(GUARDED, False, detector.decision_function, 0.0)]
 
 
 def _compared(lane: _Lane, detector: Detector, prepared: Prepared, seed: int, progress: Progress) -> Compared:
