@@ -14,7 +14,7 @@ from isotone import Threat
 from isotone.boosters import BoosterFamily
 from isotone.errors import BadInput, NoMatch
 from isotone.evaluation import BUDGETS
-from isotone.experiment import Compared, compare, dense, judge, prepare
+from isotone.experiment import Compared, Question, compare, dense, judge, prepare
 from isotone.facts import _attacks, facts_of
 from isotone.families import Tuned, tune
 from isotone.progress import Progress
@@ -22,7 +22,7 @@ from isotone.proving import certificate_of
 from isotone.report import render
 from isotone.training import Rows
 from isotone.verdict import Verdict
-from small import RATE, ROWS, SETTINGS, WORLDS, family, names_table, prepared, question
+from small import RATE, ROWS, SETTINGS, WORLDS, family, names_table, numbers_table, prepared, question
 
 SILENT = Progress(shown=False)
 TWO_SETTINGS = ({"pool": "max"}, {"pool": "sum"})
@@ -245,3 +245,18 @@ def test_boosters_stand_beside():
     assert np.allclose(ours.scorer.dense(rows), ours.scorer.logits(found.test.examples.take(np.arange(40))))
     unused = np.setdiff1d(np.arange(rows.shape[1]), used)
     assert np.array_equal(ours.scorer.dense(rows * ~np.isin(np.arange(rows.shape[1]), unused)), ours.scorer.dense(rows))
+
+
+def test_a_split_by_time_tests_on_the_newest_rows_says_the_dates_and_uses_no_date_as_a_feature():
+    days = [f"2024-{1 + day // 28:02}-{1 + day % 28:02}" for day in range(300)]
+    seen = [days[row * 300 // ROWS] for row in range(ROWS)]
+    table = names_table(seen=seen)
+    found = prepare(table, question(time="seen", columns=("size",)))
+    rows = [int(name.removeprefix("row ")) - 1 for name in found.identities]
+    assert min(seen[row] for row in rows) > days[230]
+    assert found.how.startswith("by seen (train 2024-01-01 to 2024-")
+    assert found.how.endswith("and by feature vector")
+    assert "seen" not in found.encoder.features
+    numbers = numbers_table().append_column("seen", pa.array(seen))
+    asked = Question(label="class", max_false_alarm_rate=RATE, time="seen")
+    assert "seen" not in prepare(numbers, asked).encoder.features
