@@ -12,7 +12,7 @@ from torch import nn
 
 import isotone
 from isotone import Verdict
-from isotone.attack import graph_suite
+from isotone.attack import graph_dilution, graph_edges, graph_imitation, graph_random, graph_suite, graph_union
 from isotone.bounds import graph_certificate, graph_floors
 from isotone.errors import BadInput
 from isotone.graphs import Graphs
@@ -113,3 +113,35 @@ def test_a_network_in_training_mode_and_a_mixing_encoder_are_refused():
     net.encoder = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4))
     with pytest.raises(BadInput, match="BatchNorm1d"):
         graph_certificate(net.eval())
+
+
+TRIALS = {
+    # attack        ten thousand scores of larger graphs
+    "random": lambda score, graphs: graph_random(score, graphs, -torch.inf, graphs, tries=500),
+    "imitation": lambda score, graphs: graph_imitation(score, graphs, -torch.inf, graphs, tries=28),
+    "union": lambda score, graphs: graph_union(score, graphs * 10, -torch.inf, graphs * 3, tries=45),
+    "dilution": lambda score, graphs: graph_dilution(score, graphs * 28, -torch.inf),
+    "edges": lambda score, graphs: graph_edges(score, graphs * 60, -torch.inf, rounds=1),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attack", TRIALS)
+@pytest.mark.parametrize("aggregation", ["sum", "max", "log1p_sum", "top2_sum"])
+def test_no_trial_of_ten_thousand_goes_below_the_floor(attack, aggregation):
+    torch.manual_seed(0)
+    graphs = some(20)
+    net = GraphNetwork(2, 8, 2, (8,), aggregation=aggregation, both_ways=True)
+    net.centre_(Graphs.joined(graphs))
+    floors = graph_floors(net.eval(), Graphs.joined(graphs), graph_certificate(net)).floors[:, 0]
+    trials = 0
+
+    def score(many: Graphs) -> torch.Tensor:
+        nonlocal trials
+        trials += many.count
+        return net(many)
+
+    attacked = TRIALS[attack](score, graphs)
+    assert trials >= 10_000
+    floor = floors.repeat(len(attacked.scores) // len(floors))
+    assert bool((attacked.scores >= floor - 1e-5 * floor.abs().clamp(min=1)).all())
