@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from lightgbm import LGBMClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import check_estimator
 
 import isotone
@@ -112,6 +114,32 @@ def test_reasons_alone_keep_the_alarm(fitted, unseen):
     for row, reason in zip(bare, (r for r in reasons if r is not None), strict=True):
         row[list(reason.features)] = 1.0
     assert fitted.certified(pd.DataFrame(bare, columns=NAMES)).all()
+
+
+def test_additions_that_are_proved_to_be_too_few_are_too_few(unseen):
+    few = LGBMClassifier(n_estimators=10, num_leaves=4, min_child_samples=5, verbose=-1, n_jobs=1)
+    # So many false alarms only here: the free lane is to stand far above its threshold.
+    detector = isotone.Detector(free=few, max_false_alarm_rate=0.5, max_clean_loss=0, **QUICK).fit(*rows())
+    X = unseen[0].to_numpy()[:300]
+    found = detector.additions_needed(X)
+    assert np.array_equal(found.detected.numpy(), detector.predict(X) == 1)
+    assert np.array_equal(found.unlimited.numpy(), detector.certified(X))
+    other = np.flatnonzero((found.needed > 1) & ~found.unlimited)
+    assert len(other)
+    rng = np.random.default_rng(0)
+    for row in other:
+        more = np.repeat(X[[row]], 200, axis=0)
+        for one in more:
+            one[rng.permutation(np.flatnonzero(one == 0))[: int(found.needed[row]) - 1]] = 1.0
+        assert (detector.predict(more) == 1).all()
+
+
+def test_of_a_free_lane_without_trees_nothing_is_certified(unseen):
+    X, y = rows()
+    detector = isotone.Detector(free=LogisticRegression(), **QUICK).fit(X, y)
+    found = detector.additions_needed(unseen[0].to_numpy())
+    assert set(found.needed[~found.unlimited].tolist()) <= {0, 1}
+    assert "LogisticRegression, of which nothing is proved" in found.why_not
 
 
 def test_what_the_attacker_sets_is_not_looked_at():

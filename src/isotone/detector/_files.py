@@ -40,6 +40,7 @@ def write(detector: Any, folder: str | os.PathLike[str]) -> None:
         "kept": None if detector._kept is None else detector._kept.tolist(),
         "shares": {name: _number(value) for name, value in asdict(detector.shares_).items()},
         "slopes": list(detector._slopes),
+        "bits": detector._bits,
         "baseline": detector._baseline.tolist(),
         "importance": detector._importance.tolist(),
         "supported": bool(detector.supported_),
@@ -87,6 +88,7 @@ def _restored(cls: Any, facts: dict[str, Any], state: dict[str, Any], folder: Pa
     detector._kept = None if facts["kept"] is None else np.array(facts["kept"], dtype=np.int64)
     detector.shares_ = Shares(**{n: float(v) if isinstance(v, str) else v for n, v in facts["shares"].items()})
     detector._slopes = tuple(facts["slopes"])
+    detector._bits = facts["bits"]
     detector._baseline, detector._importance = np.array(facts["baseline"]), np.array(facts["importance"])
     detector.supported_, detector.held_out_ = facts["supported"], facts["held_out"]
     for name, given in facts["intervals"].items():

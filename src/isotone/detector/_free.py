@@ -12,9 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
 
+from ..attack import Moves
+from ..auditing.trees import additions_needed as of_trees
+from ..auditing.trees import margins
+from ..bounds import Needed
 from ..errors import BadInput, require
 from ..estimators import MonotoneClassifier
 
@@ -75,6 +80,16 @@ def scores(model: Any, X: Any) -> Scores:
             tiny = np.finfo(np.float64).tiny
             found = np.log(np.maximum(share, tiny)) - np.log(np.maximum(1 - share, tiny))
     return np.asarray(found, dtype=np.float64).reshape(len(found))
+
+
+def additions_needed(model: Any, X: Any, threshold: float, moves: Moves) -> Needed:
+    """What is proved of the lane; every detected row needs 1 where it is no ensemble of trees that can be read."""
+    trees = model.booster if isinstance(model, _Margins) else model
+    if margins(trees) is None:
+        said = f"the free lane is a {type(model).__name__}, of which nothing is proved"
+        return Needed(torch.from_numpy((scores(model, X) > threshold).astype(np.int64)), said)
+    rows = X.toarray() if hasattr(X, "toarray") else X
+    return of_trees(trees, rows, threshold, moves)
 
 
 def write(model: Any, folder: Path) -> dict[str, str]:
