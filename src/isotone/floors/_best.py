@@ -237,7 +237,7 @@ class BestFloor:
 def best_floor() -> BestFloor:
     """Patterns, trained and as they start, and a monotone booster where LightGBM is installed; see `BestFloor`."""
     boosters = [BoosterFloor()] if importlib.util.find_spec("lightgbm") else []
-    return BestFloor([PatternFloor(), PatternFloor(odds=0.5, steps=0), *boosters])
+    return BestFloor([PatternFloor(), PatternFloor(units=4096, odds=0.5, steps=0), *boosters])
 
 
 def floor_from_state(state: dict[str, Tensor], facts: dict[str, Any]) -> Any:

@@ -49,10 +49,10 @@ class PatternFloor:
     (True, <Verdict.PROVED: 'proved'>)
     """
 
-    units: int = 4096
+    units: int = 1024
     odds: float = 0.0
     stretches: int = 8
-    steps: int = 100
+    steps: int = 200
     learning_rate: float = 0.01
     smoothing: float = 0.3
     temperature: float = 0.5
@@ -127,7 +127,7 @@ def _numbers(X: Any, used: NDArray[np.int64]) -> Tensor:
 
 
 LOOK = 5  # steps between two looks at all rows
-BEST = 8  # patterns that a row is compared with in between
+BEST = 16  # patterns that a row is compared with in between
 SPARSE = 0.1  # of the parts present, from where products go by those that are
 ROWS = 2048  # bad rows in a step, at most
 
