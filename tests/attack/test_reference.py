@@ -21,6 +21,9 @@ from isotone.attack import (
     suite,
 )
 
+# The small setting in test_search is the quick control; this is the whole one.
+pytestmark = pytest.mark.slow
+
 FEATURES, VICTIMS = 500, 400
 MOVES = Moves.of_names((1,) * FEATURES)
 

@@ -85,7 +85,9 @@ def test_a_proof_is_never_above_the_truth(kind, numbers):
         assert torch.equal(loose.needed[truth > 0], needed[truth > 0])  # trees see no more of a name than 0 and 1
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize(
+    "kind", ["LightGBM", *(pytest.param(k, marks=pytest.mark.slow) for k in ("XGBoost", "scikit-learn"))]
+)
 @pytest.mark.parametrize("moves", [(1, 1, 1, 1), (1, -1, 0, -1)], ids=["up", "both ways"])
 def test_of_numbers_few_additions_are_decided_too(kind, moves):
     x, y = data(numbers=True)
@@ -132,8 +134,9 @@ def _with_few(row, values, k):
     return np.concatenate(out)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000), st.floats(0.05, 0.9))
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_whatever_the_data(seed, share):
     numbers = seed % 2 == 0
     x, y = data(seed=seed, numbers=numbers, missing=0.1 * (seed % 3))
