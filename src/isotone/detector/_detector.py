@@ -26,7 +26,7 @@ from ..threat import Roles, Threat
 from ..verdict import Verdict
 from . import _files, _free
 from ._budget import share
-from ._rows import PARTS, columns, parts
+from ._rows import PARTS, columns, parts, together
 
 Scores = NDArray[np.float64]
 
@@ -140,10 +140,11 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         X = columns(X, self._kept)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         train, choose, measure, held = self._parts(X, labels, groups, validation, seed)
-        self.free_ = None if self.free is None else _free.fitted(self.free, *train, seed)
+        every = together(train, choose) if held else train
+        self.free_ = None if self.free is None else _free.fitted(self.free, every[0], every[1], seed)
         rate = self.max_false_alarm_rate * (1.0 if self.free_ is None else _FLOOR_SHARE)
         self.floor_ = self._floor().fit(*train, self.directions_, rate=rate, seed=seed, validation=choose)
-        self._set_thresholds(*measure, held)
+        self._set_thresholds(measure[0], measure[1], held)
         self._learn_reasons(*train)
         return self
 
@@ -341,7 +342,8 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             BadInput: no such folder, another format, a file that was changed.
         """
-        return _files.read(cls, folder)
+        found: Detector = _files.read(cls, folder)
+        return found
 
 
 def _above(raw: Scores, threshold: float, slope: float) -> Scores:

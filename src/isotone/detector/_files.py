@@ -86,7 +86,8 @@ def _restored(cls: Any, facts: dict[str, Any], state: dict[str, Any], folder: Pa
     detector.directions_ = tuple(facts["directions"])
     detector.roles_ = Roles(**{field.name: tuple(facts["roles"][field.name]) for field in fields(Roles)})
     detector._kept = None if facts["kept"] is None else np.array(facts["kept"], dtype=np.int64)
-    detector.shares_ = Shares(**{n: float(v) if isinstance(v, str) else v for n, v in facts["shares"].items()})
+    shares: dict[str, Any] = {n: float(v) if isinstance(v, str) else v for n, v in facts["shares"].items()}
+    detector.shares_ = Shares(**shares)
     detector._slopes = tuple(facts["slopes"])
     detector._bits = facts["bits"]
     detector._baseline, detector._importance = np.array(facts["baseline"]), np.array(facts["importance"])

@@ -55,3 +55,12 @@ def columns(X: Any, kept: NDArray[np.int64] | None) -> Any:
     if sparse.issparse(X):
         X = sparse.csr_matrix(X)
     return X if kept is None else X[:, kept]
+
+
+def together(one: tuple[Any, NDArray[np.int64]], other: tuple[Any, NDArray[np.int64]]) -> tuple[Any, NDArray[np.int64]]:
+    """The rows and labels of both."""
+    sparse = require("scipy.sparse", "tables")
+    labels = np.concatenate([one[1], other[1]])
+    if sparse.issparse(one[0]):
+        return sparse.vstack([one[0], other[0]], format="csr"), labels
+    return np.vstack([one[0], other[0]]), labels
