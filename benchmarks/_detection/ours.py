@@ -17,6 +17,8 @@ from sklearn.frozen import FrozenEstimator
 import isotone
 from isotone import attack, floors
 from isotone.attack import BlackBox, HasSlope, Moves, Victim
+from isotone.detector import share
+from isotone.detector._free import scores as lane_scores
 from isotone.explain import importance, sufficient_reasons
 
 from .peers import NETWORK, PEERS, Known, Model, Setting, network
@@ -25,6 +27,7 @@ from .sides import Problem
 
 RATE = 0.01
 ALARMS, SUPERSETS = 200, 1000
+LOSSES = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 1.0)
 REASONED = ("drebin215", "defensedroid", "sms_spam", "mimicus_b")
 
 
@@ -99,6 +102,8 @@ class Guarded:
             "candidates": dict(getattr(self.detector.floor_, "found_", [])),
             "floor": type(getattr(self.detector.floor_, "floor_", self.detector.floor_)).__name__,
         }
+        if self.free is not None:
+            found["trade"] = trade(self.detector, problem)
         if problem.name in REASONED:
             found["reasons"] = reasons(self.detector, problem, seed, most=max(20, int(ALARMS * form.victims)))
         return found
@@ -123,6 +128,28 @@ def detector(*, tuned: bool, **arguments: Any) -> Any:
         return Guarded(made, lane)
 
     return fit
+
+
+def trade(made: Any, problem: Problem) -> list[dict[str, float]]:
+    """The same lanes with other shares of the budget: for each clean loss allowed on validation rows, the test rows."""
+    (free, floor), (free_test, floor_test) = (
+        (lane_scores(made.free_, side.X), made.floor_.scores(side.X)) for side in (problem.validation, problem.test)
+    )
+    found = []
+    for loss in LOSSES:
+        split = share(free, floor, problem.validation.y, RATE, loss)
+        sure = floor_test > split.floor
+        alarm, bad = sure | (free_test > split.free), problem.test.y == 1
+        found.append(
+            {
+                "allowed": loss,
+                "detection": float(alarm[bad].mean()),
+                "certified": float(sure[bad].mean()),
+                "false alarms": float(alarm[~bad].mean()),
+                "floor's share": split.floor_alarms / max(split.alarms, 1),
+            }
+        )
+    return found
 
 
 def as_scorer(booster: Any, problem: Problem) -> Fitted:

@@ -257,6 +257,41 @@ def reason_table(found: Found) -> str:
     return table(head, body)
 
 
+def trade_table(found: Found) -> str:
+    """What each clean loss buys, mean over splits."""
+    body = []
+    for name in SETS:
+        for model in models_of(found, name):
+            rows = [found[name, seed, model] for seed in seeds_of(found, name, model)]
+            rows = [row for row in rows if "trade" in row]
+            for place in range(len(rows[0]["trade"])) if rows else ():
+                these = [row["trade"][place] for row in rows]
+                cells = [told(np.array([one[key] for one in these])) for key in ("detection", "certified")]
+                rate, part = (float(np.mean([one[key] for one in these])) for key in ("false alarms", "floor's share"))
+                body.append(
+                    [
+                        name,
+                        model,
+                        f"{100 * these[0]['allowed']:g}",
+                        *cells,
+                        f"{100 * rate:.2f} %",
+                        f"{part:.2f}",
+                        len(these),
+                    ]
+                )
+    head = [
+        "set",
+        "model",
+        "points allowed",
+        "detected",
+        "certified",
+        "false alarms",
+        "floor's share of the budget",
+        "splits",
+    ]
+    return table(head, body) if body else "Not measured yet.\n"
+
+
 def fresh_table(found: Found) -> str:
     body = []
     for name in ("mimicus_a", "mimicus_b"):
@@ -296,10 +331,13 @@ def ablations(results: Path) -> str:
         return "Not measured yet.\n"
     found = json.loads(path.read_text())
     rows = found["rows"] if isinstance(found, dict) else found
-    head = [key for key in rows[0] if not isinstance(rows[0][key], (dict, list))]
-    return table(
-        head, [[f"{v:.3f}" if isinstance(v, float) else v for v in (row.get(key, "") for key in head)] for row in rows]
-    )
+    body = []
+    for key in dict.fromkeys((row["set"], row["floor"], row["adds"]) for row in rows):
+        these = [row for row in rows if (row["set"], row["floor"], row["adds"]) == key]
+        certified, alarms = (np.array([row[name] for row in these]) for name in ("certified", "false_alarms"))
+        verdicts = ", ".join(sorted({row["verdict"] for row in these}))
+        body.append([*key, told(certified), f"{100 * alarms.mean():.2f} %", verdicts, len(these)])
+    return table(["set", "floor", "what it adds", "certified", "false alarms", "proof", "splits"], body)
 
 
 COLOURS = {
@@ -435,6 +473,10 @@ def write(results: Path, docs: Path) -> Path:
         "An attack that evades no more than half of the free models' alarms shows nothing where it fails.\n",
         "## Each set\n",
         *(f"### {name}\n\n{SETS[name].said}.\n\n{set_table(found, name)}" for name in SETS if models_of(found, name)),
+        "## What the floor costs\n",
+        "The same two lanes with other shares of the false-alarm budget: the split is chosen on validation rows, as the one with\n"
+        "the highest certified detection that loses no more clean detection there than allowed; the figures are of test rows.\n",
+        trade_table(found),
         "## PDF with a threshold of its own\n",
         "Contagio's benign files are old and alike, and a threshold set on them lets more or fewer of Google's through. Here it is\n"
         f"set at {100 * RATE:.0f} % on that half of Google's benign files which no test row comes from, as `isotone calibrate` does.\n",
