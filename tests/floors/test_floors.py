@@ -224,7 +224,7 @@ def test_containers_agree_with_the_definition():
 def test_detection_near_a_rate_is_a_mean_of_detections_around_it():
     labels = np.repeat([0, 1], [1000, 100])
     scores = np.concatenate([np.arange(1000.0), np.linspace(980, 1000, 100)])
-    assert detection_near(scores, labels, 0.01) == pytest.approx(0.5, abs=0.03)
+    assert detection_near(scores, labels, 0.01) == pytest.approx(0.54, abs=0.01)  # 30, 40, 55, 65 and 80 %
 
 
 @settings(max_examples=20, deadline=None)

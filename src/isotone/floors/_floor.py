@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..verdict import Verdict
-from ._reading import dense
+from ._reading import narrow
 
 Scores = NDArray[np.float64]
 State = tuple[dict[str, Tensor], dict[str, Any]]
@@ -75,9 +75,7 @@ def score_blocks(network: nn.Module, X: Any, used: NDArray[np.int64]) -> Scores:
     for start in range(0, rows, BLOCK):
         block = np.zeros((BLOCK, len(used)), dtype=np.float32)
         part = X[start : start + BLOCK]
-        # Numbers too large for float32 become infinite there, which keeps their order.
-        with np.errstate(over="ignore"):
-            block[: part.shape[0]] = dense(part[:, used])
+        block[: part.shape[0]] = narrow(part[:, used])
         with torch.no_grad():
             out = network(torch.from_numpy(block))
         found[start : start + part.shape[0]] = out.reshape(BLOCK, -1)[: part.shape[0], 0].double().numpy()

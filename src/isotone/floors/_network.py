@@ -19,7 +19,7 @@ from ..verdict import Verdict
 from ._floor import FloorProof, Scores, State, score_blocks, tick
 from ._objectives import partial_auc_loss
 from ._pruning import pruned
-from ._reading import dense, free_knots, knots_of, learnt
+from ._reading import free_knots, knots_of, learnt, narrow
 
 _MOST_COLUMNS = 2048
 
@@ -176,5 +176,4 @@ def _some(rows: int, most: int, generator: torch.Generator) -> Tensor:
 
 
 def _numbers(X: Any, at: Tensor, used: Any) -> Tensor:
-    with np.errstate(over="ignore"):
-        return torch.from_numpy(dense(X[at.numpy()][:, used]).astype(np.float32))
+    return torch.from_numpy(narrow(X[at.numpy()][:, used]))

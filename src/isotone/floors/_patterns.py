@@ -23,7 +23,7 @@ from ..certify import certify
 from ..nn import MaxPatterns
 from ._floor import FloorProof, Scores, State, score_blocks, tick
 from ._objectives import partial_auc_loss
-from ._reading import MOST_ENTRIES, MOST_PARTS, Learnt, dense, knots_of, learnt
+from ._reading import MOST_ENTRIES, MOST_PARTS, Learnt, knots_of, learnt, narrow
 
 
 @dataclass
@@ -122,8 +122,7 @@ class PatternFloor:
 
 
 def _numbers(X: Any, used: NDArray[np.int64]) -> Tensor:
-    with np.errstate(over="ignore"):
-        return torch.from_numpy(dense(X[:, used]).astype(np.float32))
+    return torch.from_numpy(narrow(X[:, used]))
 
 
 LOOK = 5  # steps between two looks at all rows

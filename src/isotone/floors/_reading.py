@@ -18,6 +18,7 @@ from ..errors import BadInput
 
 Numbers = NDArray[Any]
 
+LARGEST = 1e38  # so that differences are finite in float32
 MOST_PARTS = 4096
 MOST_ENTRIES = 150_000_000  # of rows times parts in float32: 600 MB
 
@@ -42,6 +43,11 @@ def dense(X: Any) -> Numbers:
     return np.asarray(X.toarray() if hasattr(X, "toarray") else X)
 
 
+def narrow(X: Any) -> Numbers:
+    """A table as dense float32; numbers too large for it move inside, which keeps their order."""
+    return np.clip(dense(X), -LARGEST, LARGEST).astype(np.float32)
+
+
 def learnt(X: Any, y: Any, sample_weight: Any) -> Learnt:
     """The rows, once each.
 
@@ -53,7 +59,7 @@ def learnt(X: Any, y: Any, sample_weight: Any) -> Learnt:
     stored = X.data if hasattr(X, "indptr") else X
     if not np.isfinite(stored).all():
         raise BadInput("floor", "numbers that are not finite came", "finite ones are right")
-    sides = []
+    sides: list[Any] = []
     for label, kind in ((1, "bad"), (0, "benign")):
         at = np.flatnonzero((labels == label) & (weight > 0))
         if not len(at):
@@ -119,7 +125,8 @@ def knots_of(
         found.append((j, knots))
         value.append(has * rarity)
     order = np.argsort(-np.asarray(value), kind="stable")
-    size, taken = 0, []
+    size = 0
+    taken: list[int] = []
     for k in order.tolist():
         size += len(found[k][1]) - 1
         if size > most and taken:
@@ -147,7 +154,7 @@ def _columns(X: Any) -> Any:
 
 def _knots(values: Numbers, weight: Numbers, stretches: int, total: float) -> list[float]:
     """Knots at weighted quantiles of the values that a column has, 0 included where it is sparse; [] for a constant."""
-    levels, group = np.unique(values.astype(np.float32).astype(np.float64), return_inverse=True)
+    levels, group = np.unique(narrow(values).astype(np.float64), return_inverse=True)
     share = np.bincount(group.reshape(-1), weight)
     if (rest := total - share.sum()) > 0.5 * min(1.0, weight.min(initial=1.0)):
         at = np.searchsorted(levels, 0.0)

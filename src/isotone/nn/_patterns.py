@@ -136,7 +136,7 @@ class MaxPatterns(nn.Module):
         weight = torch.ones(len(benign)) if benign_weight is None else benign_weight
         whole = bad * worth(bad, benign, weight, odds)
         whole *= TOTAL / whole.sum(1).mean().clamp(min=1e-6)
-        threshold = torch.cat([(benign @ rows.T).amax(0) for rows in whole.split(1024)])
+        threshold = torch.cat([(benign @ whole[a : a + 1024].T).amax(0) for a in range(0, len(whole), 1024)])
         margin = (whole * bad).sum(1) - threshold
         seeds = torch.nonzero(margin > _CLEAR * TOTAL)[:, 0]
         if not len(seeds):
