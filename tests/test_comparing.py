@@ -88,6 +88,8 @@ def test_what_is_not_there_is_one_sentence(tmp_path, data):
     for option in ("label", "time", "id_column"):
         with pytest.raises(NoMatch, match="'sen' matches no column"):
             compare(folder_of(), folder_of(), data, **{option: "sen"})
+    with pytest.raises(BadInput, match="compare: standard input came"):
+        compare(folder_of(), folder_of(), "-")
     (tmp_path / "none.csv").write_text("names,size,age\n")
     with pytest.raises(BadInput, match="it has no rows"):
         compare(folder_of(), folder_of(), tmp_path / "none.csv")

@@ -23,7 +23,7 @@ from .data import Examples, labels_of
 from .errors import BadInput, CannotWrite, NoMatch
 from .evaluation import Interval, clopper_pearson, require_support
 from .model_folder import Model
-from .streaming import score_blocks
+from .streaming import no_pipe, score_blocks
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ def calibrate(folder: Model, path: str | os.PathLike[str], rate: float) -> Calib
 
     Cost: scores the rows twice, once with the twin.
     """
+    no_pipe(path, "calibrate")
     if changed := folder.changes():
         raise BadInput("calibrate", changed[0], "a folder as it was when its certificate was made", "Train again.")
     logits, examples = _scored(folder, path)

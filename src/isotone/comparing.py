@@ -20,7 +20,7 @@ from .data import Times, labels_of, times_of
 from .errors import BadInput, NoMatch, require
 from .evaluation import threshold_at
 from .model_folder import Model
-from .streaming import score_blocks
+from .streaming import no_pipe, score_blocks
 
 SHOWN = 10
 KEPT = 1_000
@@ -158,6 +158,7 @@ def compare(
 
     Cost: each model scores the file once; some 50 bytes a row are held.
     """
+    no_pipe(path, "compare")
     named = {"--label": label, "--time": time, "--id": id_column}
     # Each by itself, so that the error names the option; the file's first block is all this reads.
     for option, column in named.items():

@@ -100,6 +100,16 @@ def score_blocks(
         )
 
 
+def no_pipe(path: str | os.PathLike[str], where: str) -> None:
+    """Refuse standard input for what reads its rows more than once.
+
+    Raises:
+        BadInput: it came.
+    """
+    if str(path) == STDIN:
+        raise BadInput(where, "standard input came", "a file would be right, since it is read more than once")
+
+
 def _blocks(
     path: str | os.PathLike[str], needed: Sequence[str], extra: Sequence[str], option: str, rows: int
 ) -> Iterator[Any]:
@@ -172,7 +182,8 @@ class PreparedScorer:
         largest: list[Tensor] = []
         if self._side_by_side is not None:
             whole = torch.from_numpy(largest_of(matrix.indices, matrix.indptr, self._side_by_side))
-            largest = list(whole.split([len(rows.T) for rows in self._largest if rows is not None], dim=1))
+            widths = [len(rows.T) for rows in self._largest if rows is not None]
+            largest = list(torch.split(whole, widths, dim=1))
         bag = None
         if any(rows is not None for rows in self._sums):
             bag = Bag(
@@ -205,8 +216,8 @@ def largest_of(indices: NDArray[Any], starts: NDArray[Any], weights: NDArray[np.
     long = int((length > _LONG).sum())
     for row in range(long):
         for at in range(begin[row], begin[row] + length[row], _LONG):
-            some = indices[at : min(at + _LONG, begin[row] + length[row])]
-            np.maximum(found[row], weights[some].max(axis=0), out=found[row])
+            names = indices[at : min(at + _LONG, begin[row] + length[row])]
+            np.maximum(found[row], weights[names].max(axis=0), out=found[row])
     most = int(length[long]) if long < len(length) else 0
     ends = np.searchsorted(-length, -np.arange(1, most + 1), side="right")
     for place, end in enumerate(ends.tolist()):

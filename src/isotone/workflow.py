@@ -165,7 +165,7 @@ def attack_folder(folder: ModelFolder, table: Any, *, seed: int = 0, progress: P
         victim = NetworkScorer(network).victim(folder.moves, x)
         found = attack.suite(victim, x, threshold, folder.moves, borrowed, seed=seed, progress=watch)
         bar.finish()
-        return found
+        return list(found)
 
     ours = attacked("the monotone network", folder.network, folder.threshold)
     theirs = attacked("its unconstrained twin", folder.twin, folder.twin_threshold)
