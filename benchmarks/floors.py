@@ -39,6 +39,10 @@ FLOORS = {
     "patterns, rarity": (lambda: floors.PatternFloor(steps=0), "as they start"),
     "patterns, odds": (lambda: floors.PatternFloor(units=4096, odds=0.5, steps=0), "weighed by odds too"),
     "patterns, trained": (floors.PatternFloor, "200 steps on the band of low false alarms"),
+    "best of seven": (
+        lambda: floors.BestFloor(floors.best_floor().candidates),
+        "the choice among each, each pair and all three",
+    ),
     "best floor": (floors.best_floor, "the best of patterns, trees and their sums on held-out training rows"),
 }
 QUICK = ("pruned LightGBM", "patterns, rarity")
@@ -85,13 +89,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--sets", nargs="*", choices=SETS, default=SETS)
     parser.add_argument("--floors", nargs="*", choices=tuple(FLOORS))
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     records = json.loads(options.out.read_text()) if options.out.exists() else []
     there = {(r["set"], r["seed"], r["floor"]) for r in records}
-    sets, seeds = (SETS[:1], 1) if options.quick else (SETS, SEEDS)
+    sets, seeds = (SETS[:1], 1) if options.quick else (options.sets, SEEDS)
     wanted = options.floors or (QUICK if options.quick else tuple(FLOORS))
     for key in [(s, seed, f) for f in wanted for s in sets for seed in range(seeds)]:
         if key in there:

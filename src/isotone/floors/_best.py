@@ -141,7 +141,8 @@ class BestFloor:
 
     Args:
         candidates: floors; without validation rows of both labels the first is taken.
-        sums: whether sums are tried too.
+        groups: positions of candidates that are tried, summed where several; None: each, each pair, and all. Few rows
+            decide, so a choice among fewer is wrong less often.
         refit: whether what was chosen is fitted once more, to all rows: its thresholds are set on others.
 
     Attributes:
@@ -150,7 +151,7 @@ class BestFloor:
     """
 
     candidates: Sequence[Any]
-    sums: bool = True
+    groups: Sequence[tuple[int, ...]] | None = None
     refit: bool = True
 
     def fit(
@@ -213,13 +214,12 @@ class BestFloor:
         return self
 
     def _groups(self) -> list[tuple[int, ...]]:
-        """Each alone, two together, all together; on equal detection an earlier one is taken."""
+        """What is tried; on equal detection an earlier one is taken."""
+        if self.groups is not None:
+            return list(self.groups)
         every = tuple(range(len(self.candidates)))
-        groups: list[tuple[int, ...]] = [(k,) for k in every]
-        if self.sums:
-            groups += list(itertools.combinations(every, 2))
-            groups += [every] if len(every) > 2 else []
-        return groups
+        alone: list[tuple[int, ...]] = [(k,) for k in every]
+        return alone + list(itertools.combinations(every, 2)) + ([every] if len(every) > 2 else [])
 
     def scores(self, X: Any) -> Scores:
         """See `Floor`."""
@@ -235,9 +235,15 @@ class BestFloor:
 
 
 def best_floor() -> BestFloor:
-    """Patterns, trained and as they start, and a monotone booster where LightGBM is installed; see `BestFloor`."""
-    boosters = [BoosterFloor()] if importlib.util.find_spec("lightgbm") else []
-    return BestFloor([PatternFloor(), PatternFloor(units=4096, odds=0.5, steps=0), *boosters])
+    """Trained patterns, or patterns as they start with a monotone booster, or all three, by validation rows.
+
+    Where LightGBM is not installed: either patterns, or both. Of many ways to combine them these did best on validation
+    rows of several splits of two sets (benchmarks/floors.py); many ways to choose from would mean wrong choices.
+    """
+    patterns = [PatternFloor(), PatternFloor(units=4096, odds=0.5, steps=0)]
+    if importlib.util.find_spec("lightgbm"):
+        return BestFloor([*patterns, BoosterFloor()], ((0,), (1, 2), (0, 1, 2)))
+    return BestFloor(patterns)
 
 
 def floor_from_state(state: dict[str, Tensor], facts: dict[str, Any]) -> Any:
