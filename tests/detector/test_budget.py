@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isotone.detector._budget import share
+from isotone.detector._budget import alarms_allowed, share
 
 ROWS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.booleans()), min_size=4, max_size=60)
 
@@ -21,7 +21,7 @@ def arrays(rows):
 
 def every_pair(free, floor, labels, rate, loss):
     """The best certified detection over all pairs of thresholds, by trying all."""
-    budget = int(rate * (labels == 0).sum())
+    budget = alarms_allowed(rate, (labels == 0).sum())
     cuts = [np.inf, -np.inf, *np.unique(floor)]
     ends = [np.inf, -np.inf, *np.unique(free)]
     pairs = [
@@ -44,7 +44,7 @@ def test_the_split_is_the_best_of_all_pairs_of_thresholds(rows, rate, loss):
     best, alone = every_pair(free, floor, labels, rate, loss)
     either = (floor > found.floor) | (free > found.free)
     assert found.alone == alone
-    assert (either & (labels == 0)).sum() == found.alarms <= int(rate * (labels == 0).sum())
+    assert (either & (labels == 0)).sum() == found.alarms <= alarms_allowed(rate, (labels == 0).sum())
     assert either[labels == 1].mean() == found.clean >= alone - loss - 1e-12
     assert (floor > found.floor)[labels == 1].mean() == found.certified
     assert found.certified == best
@@ -56,7 +56,9 @@ def test_a_floor_alone_gets_the_whole_budget(rows, rate):
     _, floor, labels = arrays(rows)
     found = share(None, floor, labels, rate, 0.0)
     assert found.certified == found.clean
-    assert ((floor > found.floor) & (labels == 0)).sum() == found.floor_alarms <= int(rate * (labels == 0).sum())
+    assert (
+        ((floor > found.floor) & (labels == 0)).sum() == found.floor_alarms <= alarms_allowed(rate, (labels == 0).sum())
+    )
 
 
 SPLITS = [
@@ -71,7 +73,7 @@ SPLITS = [
 @pytest.mark.parametrize(("free", "floor", "certified", "why"), SPLITS, ids=[row[-1] for row in SPLITS])
 def test_the_floor_gets_what_it_is_worth(free, floor, certified, why):
     labels = np.array([0, 0, 0, 0, 1, 1])
-    found = share(np.array(free, float), np.array(floor, float), labels, 0.25, 0.0, resamples=0)
+    found = share(np.array(free, float), np.array(floor, float), labels, 0.4, 0.0, resamples=0)
     assert found.certified == certified, why
 
 
@@ -81,7 +83,7 @@ def test_a_split_that_is_chosen_over_draws_keeps_the_budget_and_says_what_it_gav
     free, floor, labels = arrays(rows)
     found = share(free, floor, labels, rate, loss, resamples=10)
     either = (floor > found.floor) | (free > found.free)
-    assert (either & (labels == 0)).sum() == found.alarms <= int(rate * (labels == 0).sum())
+    assert (either & (labels == 0)).sum() == found.alarms <= alarms_allowed(rate, (labels == 0).sum())
     assert either[labels == 1].mean() == found.clean
     assert (floor > found.floor)[labels == 1].mean() == found.certified
     assert found == share(free, floor, labels, rate, loss, resamples=10)

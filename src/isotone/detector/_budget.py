@@ -39,6 +39,18 @@ class Shares:
     benign: int
 
 
+def alarms_allowed(rate: float, benign: int) -> int:
+    """How many of the benign rows held out may be alarmed so that of new ones no more than `rate` are, on average.
+
+    A new row is as likely to stand at any place among n others, so a threshold that k of them pass is passed by a new
+    one with probability (k + 1) / (n + 1) at most (split conformal prediction, Papadopoulos et al. 2002).
+
+    >>> alarms_allowed(0.01, 999)
+    9
+    """
+    return max(0, int(rate * (benign + 1) + 1e-9) - 1)
+
+
 def share(
     free: Scores | None,
     floor: Scores,
@@ -58,7 +70,7 @@ def share(
         free, floor: shape (rows,), scores of rows that neither lane was trained on; without a free lane the floor gets
             the whole budget.
         labels: shape (rows,), 0 or 1; at least one 0.
-        rate: the budget: most benign rows alarmed by either lane, as a share.
+        rate: the budget: share of new benign rows that either lane may alarm; see `alarms_allowed`.
         clean_loss: most clean detection that may be lost to the free lane alone, as a share of bad rows.
         resamples: draws to compare by, fewer where rows are many; 0 compares on the rows as given.
         seed: of the draws.
@@ -68,11 +80,11 @@ def share(
     >>> labels = np.array([0, 0, 0, 0, 1, 1, 1])
     >>> free = np.array([0.0, 0.1, 0.2, 0.3, 0.9, 0.8, 0.1])
     >>> floor = np.array([0.0, 0.0, 0.5, 0.0, 0.4, 0.7, 0.8])
-    >>> found = share(free, floor, labels, rate=0.25, clean_loss=0.0, resamples=0)
+    >>> found = share(free, floor, labels, rate=0.4, clean_loss=0.0, resamples=0)
     >>> found.floor_alarms, round(found.certified, 2), found.clean
     (1, 1.0, 1.0)
     """
-    budget = int(rate * int((labels == 0).sum()))
+    budget = alarms_allowed(rate, int((labels == 0).sum()))
     if free is None:
         # All of it; with ties fewer alarms may be had, and no threshold with fewer detects more.
         return replace(_with(None, floor, labels, budget, budget), alone=0.0)

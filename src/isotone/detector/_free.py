@@ -24,7 +24,7 @@ from ..errors import BadInput, require
 from ..estimators import MonotoneClassifier
 
 Scores = NDArray[np.float64]
-_FEW = 400
+_FEW = 200
 
 
 def fitted(model: Any, X: Any, y: NDArray[np.int64], seed: int) -> Any:
@@ -49,11 +49,11 @@ def _automatic(rows: int, seed: int) -> Any:
     except ImportError:
         return MonotoneClassifier(random_state=seed)
     return lightgbm.LGBMClassifier(
-        n_estimators=300,
+        n_estimators=400,
         learning_rate=0.05,
         num_leaves=31,
-        min_child_samples=10 if rows >= _FEW else max(1, rows // 40),
-        colsample_bytree=0.5,
+        min_child_samples=5 if rows >= _FEW else max(1, rows // 40),
+        colsample_bytree=0.3,
         random_state=seed,
         deterministic=True,
         force_row_wise=True,
