@@ -105,6 +105,8 @@ class BoosterScorer:
 
 
 class _TreeVictim:
+    static = True  # the guess is the same for every row, as of a `BlackBox`
+
     def __init__(self, scorer: BoosterScorer, moves: Moves, sample: NDArray[np.float32]) -> None:
         self._used = torch.from_numpy(scorer.used.astype(np.int64))
         self._all = BlackBox(scorer.dense, sample)
