@@ -40,10 +40,11 @@ def isotone(setting: Setting, part: Part) -> Fitted:
 
 SPACE = {
     "learning_rate": [3e-3, 1e-2, 2e-2],
-    "hidden": [(32, 32), (64, 64), (128, 128), (128, 128, 128)],
-    "stretches": ["auto", 8, 16, 32],
+    "hidden": ["auto", (), (16, 16), (32, 32), (64, 64), (128, 128)],
+    "embedding": ["auto", (16, 8)],
+    "stretches": ["auto", 1, 2, 4, 8, 16],
     "weight_decay": [0.03, 0.3, 3.0],
-    "epochs": ["auto", 20, 80],
+    "epochs": ["auto", 20, 40, 120],
     "dropout": [0.0, 0.1, 0.3],
 }
 MODELS = [
@@ -55,6 +56,6 @@ MODELS = [
         SPACE,
         ("isotone.estimators",),
         ours=True,
-        fixed=[{"hidden": (32, 32), "epochs": 20}],
+        fixed=[{"stretches": 1}, {"hidden": (32, 32), "epochs": 20}],
     )
 ]

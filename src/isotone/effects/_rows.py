@@ -65,6 +65,41 @@ def directions_of(directions: Any, X: Any, names: Sequence[str]) -> tuple[int, .
     return found
 
 
+def with_orders(X: Any, orders: Mapping[int, Sequence[Any]], names: Sequence[str] | None = None) -> Any:
+    """A frame in which columns that an estimator was told the order of have ordered categories; X itself if none was.
+
+    Args:
+        X: rows, an array or a DataFrame.
+        names: of the columns of an array.
+        orders: from column to its categories from low to high. An order of pairs is no order of a line: such a column
+            is left as it is, but never as numbers, whose own order would be another.
+    """
+    if not orders:
+        return X
+    pandas = require("pandas", "audit")
+    found = X.copy() if is_frame(X) else pandas.DataFrame(X, columns=names_of(X, names)).infer_objects()
+    for j, order in orders.items():
+        column = found.iloc[:, j]
+        seen = [] if is_line(order) else [level for pair in order for level in pair] + column.dropna().tolist()
+        levels = list(order) if is_line(order) else list(dict.fromkeys(seen))
+        found.isetitem(j, pandas.Categorical(column, categories=levels, ordered=is_line(order)))
+    return found
+
+
+def orders_of(estimator: Any, names: Sequence[str]) -> dict[int, Sequence[Any]]:
+    """The orders of categories that an estimator of ours was told, by number of column."""
+    given = estimator.get_params().get("category_orders") or {}
+    return {
+        int(key) if isinstance(key, int | np.integer) else places(str(key), names)[0]: order
+        for key, order in given.items()
+    }
+
+
+def is_line(order: Sequence[Any]) -> bool:
+    """Whether it lists categories from low to high; else it is pairs (lower, higher)."""
+    return not all(isinstance(entry, list | tuple) and len(entry) == 2 for entry in order)
+
+
 def places(features: Any, names: Sequence[str]) -> list[int]:
     """Columns by name or number; None is all of them."""
     if features is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from ..certify import Certificate, certify
 from ..directions import as_directions
 from ..effects import effects as effects_of
 from ..effects import reasons as reasons_of
+from ..effects._rows import is_line, score_of, with_orders
 from ..encoding import ColumnEncoder
 from ..errors import BadInput, require
 from ..nn import TabularNetwork
@@ -29,8 +30,22 @@ from ._learn import FEW_ROWS, Loss, Plan, Sample, learn, weighted_knots
 BLOCK = 1024
 _CENTRING_ROWS = 1024
 _EARLY_FROM = 10_000
+
+
+class Size(NamedTuple):
+    """What "auto" stands for."""
+
+    hidden: tuple[int, ...]
+    embedding: tuple[int, ...]
+    stretches: tuple[int, int]  # at least and at most
+    members: int
+    epochs: int
+
+
 # Chosen by cross-validation on Heart, AutoMPG, ESL (few rows) and COMPAS, which are for development: longer overfits.
-_FEW_STEPS, _EPOCHS = 40, 12
+# With few rows the wider network was worse on all three, by 2 % (docs/estimators.md).
+_FEW = Size(hidden=(16, 16), embedding=(16, 8), stretches=(2, 2), members=4, epochs=80)
+_MANY = Size(hidden=(64, 64), embedding=(64, 32), stretches=(4, 64), members=1, epochs=12)
 
 Floats = NDArray[np.float64]
 
@@ -135,6 +150,7 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         z = self.encoder_.transform(X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         few = len(z) <= FEW_ROWS
+        size = _FEW if few else _MANY
         dtype = torch.float64 if few else torch.float32
         device = self._device()
         early = self.early_stopping if isinstance(self.early_stopping, bool) else len(z) > _EARLY_FROM
@@ -142,14 +158,14 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             if not again:
-                self.network_ = self._network(z, weight, outputs, few)
+                self.network_ = self._network(z, weight, outputs, size)
             self.network_.to(device=device, dtype=dtype)
             train = _sample((z, y, weight), inside, (device, dtype))
             held = _sample((z, y, weight), outside, (device, dtype)) if early else None
             if not again:
                 at = slice(None) if few else slice(0, _CENTRING_ROWS)
                 self.network_.centre_(train.z[at], train.weight[at])
-            epochs = self.epochs if self.epochs != "auto" else (_FEW_STEPS if few else _EPOCHS)
+            epochs = size.epochs if _auto(self.epochs) else self.epochs
             plan = Plan(
                 epochs=epochs,
                 batch_size=self.batch_size,
@@ -177,22 +193,21 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
             bar.finish()
         return history
 
-    def _network(self, z: Floats, weight: Floats, outputs: int, few: bool) -> TabularNetwork:
+    def _network(self, z: Floats, weight: Floats, outputs: int, size: Size) -> TabularNetwork:
         encoder = self.encoder_
         # A stretch that few rows fall into learns their noise.
-        stretches = int(np.clip(len(z) // 20, 4, 64)) if self.stretches == "auto" else self.stretches
+        stretches = int(np.clip(len(z) // 20, *size.stretches)) if _auto(self.stretches) else self.stretches
         columns = [
             weighted_knots(z[:, j], weight, stretches) if number else None
             for j, number in enumerate(encoder.is_number_)
         ]
-        members = self.members if self.members != "auto" else (4 if few else 1)
         return TabularNetwork(
             columns,
             encoder.directions_,
-            hidden=tuple(self.hidden),
-            embedding=tuple(self.embedding),
+            hidden=size.hidden if _auto(self.hidden) else tuple(self.hidden),
+            embedding=size.embedding if _auto(self.embedding) else tuple(self.embedding),
             out_features=outputs,
-            members=members,
+            members=size.members if _auto(self.members) else self.members,
             dropout=self.dropout,
         )
 
@@ -231,8 +246,13 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
                 raise BadInput(name, f"{value!r} came", "a number above 0 is right")
         for name in ("epochs", "members", "stretches"):
             value = getattr(self, name)
-            if value != "auto" and not (isinstance(value, int | np.integer) and value > 0):
+            if not _auto(value) and not (isinstance(value, int | np.integer) and value > 0):
                 raise BadInput(name, f"{value!r} came", "'auto' or a whole number above 0 is right")
+        for name in ("hidden", "embedding"):
+            value = getattr(self, name)
+            widths = [0] if isinstance(value, str) or np.ndim(value) != 1 else np.asarray(value).tolist()
+            if not (_auto(value) or all(isinstance(width, int) and width > 0 for width in widths)):
+                raise BadInput(name, f"{value!r} came", "'auto' or whole numbers above 0, such as (32, 32), are right")
         if self.weight_decay < 0 or not 0 <= self.dropout < 1:
             raise BadInput("weight_decay, dropout", f"{self.weight_decay}, {self.dropout} came", "at least 0; below 1")
         if self.missing not in ("lowest", "highest", "outside") and not isinstance(self.missing, dict):
@@ -274,14 +294,32 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         return certify(self.network_, (rows,), torch.tensor(self.encoder_.directions_).to(parameter.device), **settings)
 
     def effects(self, X: Any, features: Any = None, **settings: Any) -> Any:
-        """One-dimensional effects with a plot; see `isotone.effects.effects`."""
-        return effects_of(self, X, features, directions=self._directions(self.n_features_in_), **settings)
+        """One-dimensional effects with a plot; see `isotone.effects.effects`.
+
+        Categories stand in the order that `category_orders` lists; of an order of pairs no direction is drawn.
+        """
+        ask, X, ways = self._explained(X, settings.pop("names", None))
+        return effects_of(ask, X, features, directions=ways, **settings)
 
     def reasons(self, X: Any, baseline: Any, **settings: Any) -> Any:
-        """Reason codes of rows against a stated baseline row; see `isotone.effects.reasons`."""
+        """Reason codes of rows against a stated baseline row; see `isotone.effects.reasons`.
+
+        Categories stand in the order that `category_orders` lists; of an order of pairs no sign is promised.
+        """
         # Policies that differ by column have no one word: nothing is promised then of a value beside a missing one.
         settings.setdefault("missing", self.missing if isinstance(self.missing, str) else "outside")
-        return reasons_of(self, X, baseline, self._directions(self.n_features_in_), **settings)
+        ask, X, ways = self._explained(X, settings.pop("names", None))
+        return reasons_of(ask, X, baseline, ways, **settings)
+
+    def _explained(self, X: Any, names: Sequence[str] | None) -> tuple[Any, Any, tuple[int, ...]]:
+        """What is asked, of which rows, and directions, where columns of categories carry the order they were given."""
+        check_is_fitted(self, "network_")
+        orders, ways = self._by_number("category_orders"), self._directions(self.n_features_in_)
+        ways = tuple(0 if j in orders and not is_line(orders[j]) else way for j, way in enumerate(ways))
+        if not orders or _is_frame(X):
+            return self, with_orders(X, orders), ways
+        array, ask = np.asarray(X), score_of(self)
+        return lambda frame: ask(frame.to_numpy(dtype=array.dtype)), with_orders(array, orders, names), ways
 
     # -- files --------------------------------------------------------------------------------------------------------
 
@@ -338,6 +376,10 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         state = super().__getstate__()
         state.pop("_held", None)
         return state
+
+
+def _auto(setting: Any) -> bool:
+    return isinstance(setting, str) and setting == "auto"
 
 
 def _is_frame(X: Any) -> bool:

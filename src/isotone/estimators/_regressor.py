@@ -19,12 +19,14 @@ class MonotoneRegressor(RegressorMixin, MonotoneEstimator):  # type: ignore[misc
     Args:
         monotonic_cst: None, an array of -1, 0, +1 per feature, or a dict from feature names and globs to them; features
             that are not named are free. As in scikit-learn's HistGradientBoosting, and globs.
-        hidden: width of each monotone hidden layer.
-        embedding: widths of the layers that free features pass first.
-        stretches: ramps per number, at its weighted quantiles; "auto": a twentieth of the rows, from 4 to 64.
+        hidden: width of each monotone hidden layer; none is an additive model. "auto": (16, 16) up to 1,000 rows, else
+            (64, 64).
+        embedding: widths of the layers that free features pass first. "auto": (16, 8) up to 1,000 rows, else (64, 32).
+        stretches: ramps per number, at its weighted quantiles; "auto": 2 up to 1,000 rows, else a
+            twentieth of the rows, at most 64.
         members: networks trained side by side; their mean predicts. "auto": 4 up to 1,000 rows, else 1.
         learning_rate, weight_decay, batch_size, dropout: of AdamW with a one-cycle schedule.
-        epochs: passes over the rows; "auto": 40 steps on all rows up to 1,000 rows, else 12 epochs.
+        epochs: passes over the rows; "auto": 80 steps on all rows up to 1,000 rows, else 12 epochs.
         early_stopping: whether to hold out rows and keep the best epoch; "auto": above 10,000 rows.
         validation_fraction, n_iter_no_change: of early stopping.
         loss: "squared_error", "absolute_error" or "quantile".
@@ -55,8 +57,8 @@ class MonotoneRegressor(RegressorMixin, MonotoneEstimator):  # type: ignore[misc
         self,
         monotonic_cst: Any = None,
         *,
-        hidden: Any = (64, 64),
-        embedding: Any = (64, 32),
+        hidden: Any = "auto",
+        embedding: Any = "auto",
         stretches: Any = "auto",
         members: Any = "auto",
         learning_rate: float = 1e-2,

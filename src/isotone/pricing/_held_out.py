@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..effects._curves import curves_of, grid_of
-from ..effects._rows import plain, score_of, take
+from ..effects._rows import order_of, plain, score_of, take
 from ._intervals import Estimate, of_models
 from ._splits import Splits
 
@@ -89,8 +89,11 @@ class HeldOut:
 
 def values_of(X: Any, j: int) -> HeldOut:
     """An empty record of one feature, with the values that it will be set to."""
-    values = grid_of(X, j, VALUES, TAILS)[0]
-    return HeldOut(values, np.array_split(np.arange(len(values)), min(PLACES, len(values))))
+    order = order_of(X, j)
+    # Where nothing is above or below anything, nothing moves with a direction or against it.
+    told = order is not None and not np.isnan(order).all()
+    values = grid_of(X, j, VALUES, TAILS)[0] if told else np.empty(0)
+    return HeldOut(values, np.array_split(np.arange(len(values)), max(1, min(PLACES, len(values)))))
 
 
 def some(X: Any, held: NDArray[np.int64], weight: Any, seed: int) -> tuple[Any, Any]:

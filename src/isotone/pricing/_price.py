@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..effects._rows import as_rows, directions_of, names_of, take
+from ..directions import as_directions
+from ..effects._rows import as_rows, directions_of, names_of, orders_of, take, with_orders
 from ..errors import BadInput
 from ..progress import Progress
 from ._held_out import some, values_of
@@ -54,7 +55,8 @@ def price(
         against a direction by more than its spread, and the direction costs by more than chance, over all of them.
 
     Raises:
-        BadInput: an estimator without directions, none set, or rows, groups and folds that do not fit together.
+        BadInput: an estimator without directions, none set, rows, groups and folds that do not fit together, or a score
+            that is no number (one class among held-out rows).
 
     Cost: `cv` * `repeats` * (directions + 2) fits; with `alone`, again as many as there are directions.
     Source: Nadeau and Bengio (Machine Learning 52, 2003), Bouckaert and Frank (PAKDD 2004) for the intervals of costs;
@@ -69,7 +71,11 @@ def price(
     called = directions_name(estimator)
     X, y = as_rows(X), np.asarray(y)
     names = names_of(X)
-    ways = directions_of(estimator.get_params().get(called), X, names)
+    orders = orders_of(estimator, names)
+    X = with_orders(X, orders)
+    stated = estimator.get_params().get(called)
+    ways = as_directions(0 if stated is None else stated, len(names), names)
+    directions_of([0 if j in orders else way for j, way in enumerate(ways)], X, names)
     if not any(ways):
         do = f"Set {called}, or look at isotone.suggest_directions(X, y)."
         raise BadInput("price", "an estimator without any direction came", "at least one direction would be right", do)
@@ -96,7 +102,7 @@ def price(
                 train_weight = None if weight is None else weight[train]
                 model = fitted(estimator, called, directions, (rows, y[train], train_weight), seed + at)
                 extra = {} if weight is None else {"sample_weight": weight[held]}
-                scored.append(float(scorer(model, test, y[held], **extra)))
+                scored.append(_number(scorer(model, test, y[held], **extra), at))
                 if directions == none and one_number:
                     asked, asked_weight = some(X, held, weight, seed + at)
                     for j in held_ways:
@@ -132,6 +138,13 @@ def price(
         confidence,
         f"{len(y)} rows, {cv} folds x {repeats}" + (" by group" if groups is not None else ""),
     )
+
+
+def _number(score: Any, at: int) -> float:
+    if not np.isfinite(score):
+        do = "Are there two classes among the held-out rows? Fewer folds may help, or smaller groups."
+        raise BadInput("scoring", f"{score} came for split {at + 1}", "a number would be right", do)
+    return float(score)
 
 
 def _set(ways: tuple[int, ...], j: int, way: int) -> tuple[int, ...]:

@@ -41,6 +41,8 @@ def splits_of(y: NDArray[Any], cv: int, repeats: int, groups: Any, *, seed: int,
         BadInput: fewer than 2 folds, or fewer groups or members of a class than folds.
     """
     choose = require("sklearn.model_selection", "tables")
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise BadInput("y", "NaN or infinity came", "a number for every row would be right")
     if cv < 2 or repeats < 1 or cv * repeats < 3:
         raise BadInput("cv", f"cv={cv}, repeats={repeats} came", "2 or more folds and 3 or more splits would be right")
     if groups is not None and len(groups) != len(y):
