@@ -27,7 +27,7 @@ def detection_near(scores: Scores, labels: NDArray[Any], rate: float) -> float:
     One threshold is set by few benign rows; their neighbours say much the same, and the mean of all is steadier.
 
     >>> detection_near(np.array([3.0, 2.0, 1.0, 0.0]), np.array([1, 0, 1, 0]), 0.5)
-    0.6
+    0.8
     """
     benign, bad = np.sort(scores[labels == 0]), scores[labels == 1]
     levels = np.linspace(rate / 2, rate * 3 / 2, 5)
