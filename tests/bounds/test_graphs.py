@@ -118,16 +118,16 @@ def test_a_network_in_training_mode_and_a_mixing_encoder_are_refused():
 TRIALS = {
     # attack        ten thousand scores of larger graphs
     "random": lambda score, graphs: graph_random(score, graphs, -torch.inf, graphs, tries=500),
-    "imitation": lambda score, graphs: graph_imitation(score, graphs, -torch.inf, graphs, tries=28),
+    "imitation": lambda score, graphs: graph_imitation(score, graphs, -torch.inf, graphs, tries=36),
     "union": lambda score, graphs: graph_union(score, graphs * 10, -torch.inf, graphs * 3, tries=45),
-    "dilution": lambda score, graphs: graph_dilution(score, graphs * 28, -torch.inf),
-    "edges": lambda score, graphs: graph_edges(score, graphs * 60, -torch.inf, rounds=1),
+    "dilution": lambda score, graphs: graph_dilution(score, graphs * 36, -torch.inf),
+    "edges": lambda score, graphs: graph_edges(score, graphs * 120, -torch.inf, rounds=1),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("attack", TRIALS)
-@pytest.mark.parametrize("aggregation", ["sum", "max", "log1p_sum", "top2_sum"])
+@pytest.mark.parametrize("aggregation", ["max", "log1p_sum"])
 def test_no_trial_of_ten_thousand_goes_below_the_floor(attack, aggregation):
     torch.manual_seed(0)
     graphs = some(20)
