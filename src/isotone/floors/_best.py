@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -139,6 +140,9 @@ class SumFloor:
 class BestFloor:
     """Of several floors, and sums of two or of all of them, the one that detects most validation rows near the rate.
 
+    The first is left only for one that detects more by a standard error of its detection: few rows decide, and a choice
+    among equals by chance costs what the first was better by (Breiman et al. 1984, the rule of one standard error).
+
     Args:
         candidates: floors; without validation rows of both labels the first is taken.
         groups: positions of candidates that are tried, summed where several; None: each, each pair, and all. Few rows
@@ -185,12 +189,14 @@ class BestFloor:
             return self
         scores = [floor.scores(validation[0]) for floor in fitted]
         units = [_unit(found[held == 0], rate) for found in scores]
-        best = -1.0
+        best, bad = -1.0, int((held != 0).sum())
         for group in self._groups():
             total = sum((scores[k] - units[k][0]) / units[k][1] for k in group)
             detected = detection_near(np.asarray(total), held, rate)
             self.found_.append((" + ".join(_name(candidates[k]) for k in group), detected))
-            if detected > best:
+            if best < 0:
+                best, self.chosen_ = detected + math.sqrt(detected * (1 - detected) / bad), group
+            elif detected > best:
                 best, self.chosen_ = detected, group
         if self.refit:
             stack = require("scipy.sparse", "tables").vstack if hasattr(X, "indptr") else np.vstack
@@ -214,7 +220,7 @@ class BestFloor:
         return self
 
     def _groups(self) -> list[tuple[int, ...]]:
-        """What is tried; on equal detection an earlier one is taken."""
+        """What is tried; on equal detection an earlier one is taken, and the first unless another is clearly better."""
         if self.groups is not None:
             return list(self.groups)
         every = tuple(range(len(self.candidates)))
@@ -242,7 +248,7 @@ def best_floor() -> BestFloor:
     """
     patterns = [PatternFloor(), PatternFloor(units=4096, odds=0.5, steps=0)]
     if importlib.util.find_spec("lightgbm"):
-        return BestFloor([*patterns, BoosterFloor()], ((0,), (1, 2), (0, 1, 2)))
+        return BestFloor([*patterns, BoosterFloor(prune=False)], ((0,), (1, 2), (0, 1, 2)))
     return BestFloor(patterns)
 
 
