@@ -20,7 +20,7 @@ from isotone.families import NetworkScorer
 from isotone.model_folder import FACTS, MODEL, WEIGHTS, ModelFolder
 from small import ROWS, folder_of, names_table, numbers_table, write
 
-COMMANDS = ("demo", "train", "score", "attack", "certify", "audit", "headroom", "report")
+COMMANDS = ("demo", "train", "score", "calibrate", "compare", "attack", "certify", "audit", "headroom", "report")
 FEW_ROWS = ("--max-false-alarms", "0.02")
 
 
