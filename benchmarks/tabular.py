@@ -7,7 +7,8 @@ JSON for each finished (set, split, model), so that the command may be stopped a
     python benchmarks/tabular.py --data folder --quick              20 minutes on two quiet cores
     python benchmarks/tabular.py --data folder --workers 2          the full form, development sets
     python benchmarks/tabular.py --data folder --workers 2 --open   the full form, all sets: once a release
-    python benchmarks/tabular.py --report                           docs/tabular.md and its plot from the lines
+    python benchmarks/tabular.py --report                           docs/tabular.md and its plot from the lines: of the
+                                                                    full form once its development sets are complete
 
 Peers come with `pip install -e '.[dev]'`, but for pytorch-lattice, whose bounds on numpy and pandas are too narrow:
 `pip install --no-deps pytorch-lattice==0.2.0`. A peer that is not installed is left out, and said to be.

@@ -9,6 +9,7 @@ from scipy import stats
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 
+import isotone
 from isotone.errors import BadInput
 from isotone.pricing import price, suggest_directions
 from isotone.pricing._intervals import of_models, of_scores
@@ -229,3 +230,63 @@ def test_a_mistake_is_one_sentence(call, says):
     with pytest.raises(BadInput) as fault:
         call()
     assert says in str(fault.value)
+
+
+def in_words():
+    """Categories whose order only the estimator knows: y rises from c over a to b."""
+    pandas = pytest.importorskip("pandas")
+    random = np.random.default_rng(0)
+    X = pandas.DataFrame({"kind": random.choice(["a", "b", "c"], 120), "number": random.random(120)})
+    y = X["kind"].map({"c": 0.0, "a": 1.0, "b": 2.0}) + X["number"]
+    return X, y.to_numpy()
+
+
+def ordered(order):
+    ways = {"kind": 1, "number": 1}
+    return isotone.MonotoneRegressor(
+        ways, category_orders={"kind": order}, categorical_features=["kind"], epochs=5, members=1, random_state=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("order", "seen"),
+    [
+        (["c", "a", "b"], True),  # a line: its effect goes from c to b
+        ([("c", "a"), ("c", "b")], False),  # a and b are not above one another: there is no from and to
+    ],
+    ids=["line", "pairs"],
+)
+def test_orders_that_only_the_estimator_was_told_are_priced(order, seen):
+    X, y = in_words()
+    found = price(ordered(order), X, y, cv=3, repeats=1)
+    cost = found.costs[0]
+    assert (cost.name, cost.direction) == ("kind", 1)
+    assert (cost.effect is not None) == seen
+    if seen:
+        assert (cost.effect.start, cost.effect.end) == ("c", "b")
+
+
+def test_one_class_among_held_out_rows_is_refused_by_its_reason():
+    random = np.random.default_rng(0)
+    X, y = random.random((60, 1)), np.repeat([0, 1], [50, 10])
+    groups = np.r_[np.arange(50), np.full(10, 99)]  # all positives in one group
+    model = isotone.MonotoneClassifier([1], epochs=2, members=1)
+    with pytest.warns(UserWarning, match="[Oo]nly one class"), pytest.raises(BadInput, match="two classes among"):
+        price(model, X, y, cv=3, repeats=1, groups=groups)
+
+
+@pytest.mark.parametrize("ask", [price, suggest_directions], ids=["price", "suggest"])
+def test_a_target_that_is_no_number_is_refused(ask):
+    X, y = np.random.default_rng(0).random((40, 1)), np.r_[np.nan, np.arange(39.0)]
+    arguments = (isotone.MonotoneRegressor([1]), X, y) if ask is price else (X, y)
+    with pytest.raises(BadInput, match="NaN or infinity came"):
+        ask(*arguments)
+
+
+def test_a_column_with_nothing_in_it_has_no_effect_and_stops_nothing():
+    random = np.random.default_rng(0)
+    X = np.c_[random.random(90), np.full(90, np.nan)]
+    found = price(isotone.MonotoneRegressor([1, 1], epochs=3, members=1), X, X[:, 0], cv=3, repeats=1)
+    assert [cost.effect is None for cost in found.costs] == [False, True]
+    suggested = suggest_directions(X, X[:, 0], cv=3, repeats=1)
+    assert suggested.features[1].direction == 0

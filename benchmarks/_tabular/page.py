@@ -6,15 +6,14 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from . import published, records, statistics
+from . import published, records, splits, statistics
 from .parts import Model
 from .protocol import FULL, LEADING, MODELS, QUICK
 from .statistics import Difference, Records
-from .tables import SETS
+from .tables import DEVELOPMENT, SETS
 
 INTRODUCTION = """# isotone on tables, measured cleanly
 
@@ -197,14 +196,34 @@ def plot(found: Records, path: Path) -> None:
     pyplot.close(figure)
 
 
-def form_of(out: Path) -> tuple[str, dict[Any, Any]]:
+def wanted() -> list[records.Key]:
+    """Every judgement of the full form on the sets for development."""
+    return [
+        (name, number, model)
+        for name in DEVELOPMENT
+        for number in range(splits.count(name, quick=False))
+        for model in MODELS
+    ]
+
+
+def form_of(out: Path) -> tuple[str, Records, str]:
+    """The full form once it is complete on the sets for development, else the quick one; and what is left of the full.
+
+    Half a form would compare models on the splits that happened to be done.
+    """
     full, quick = records.measured(out / "tabular.jsonl"), records.measured(out / "tabular_quick.jsonl")
-    return ("full", full) if full else ("quick", quick)
+    left = [key for key in wanted() if key not in full]
+    if full and (not left or not quick):
+        return "full", full, ""
+    done = len(wanted()) - len(left)
+    said = f"The full form is not finished: {done} of {len(wanted())} judgements on the sets for development stand in\n"
+    said += "`tabular.jsonl`; `python benchmarks/tabular.py --data folder` goes on with it.\n"
+    return "quick", quick, said if full else ""
 
 
 def write(out: Path, docs: Path) -> str:
     """The page and the plot; says where they are."""
-    form, found = form_of(out)
+    form, found, left = form_of(out)
     if not found:
         return f"nothing measured in {out}"
     introduction = INTRODUCTION.format(
@@ -219,6 +238,7 @@ def write(out: Path, docs: Path) -> str:
         introduction,
         f"These are the figures of the **{form} form**, {len(found)} judgements, {hours:.1f} hours of one core; commits "
         f"{', '.join(commits)} (+: with changes); {', '.join(f'{k} {v}' for k, v in versions.items() if v)}.\n",
+        *([left] if left else []),
         f"Sets that are not for development were opened {len(openings)} times so far.\n",
         "![mean ranks, and differences to the best monotone peer](tabular.png)\n",
         "## Mean rank first\n",

@@ -89,3 +89,34 @@ def test_columns_in_another_order_are_refused():
     model = regressor(PEOPLE).fit(frame, y)
     with pytest.raises(ValueError, match=r"(?i)feature names"):
         model.predict(frame[frame.columns[::-1]])
+
+
+@pytest.mark.parametrize("kind", ["frame of words", "array of codes"])
+def test_effects_and_reasons_stand_in_the_order_that_was_told(kind):
+    """The codes are such that their own order, 3 < 5 < 7, is not the one told."""
+    rng = np.random.default_rng(0)
+    levels = ["c", "a", "b"] if kind == "frame of words" else [7, 3, 5]
+    place = rng.integers(3, size=90)
+    column = np.array(levels)[place]
+    X = np.c_[column, rng.integers(9, size=90)] if kind == "array of codes" else pd.DataFrame({"grade": column})
+    where = "grade" if kind == "frame of words" else 0
+    model = regressor(
+        [1] if kind == "frame of words" else [1, 0], category_orders={where: levels}, categorical_features=[where]
+    )
+    effect = next(iter(model.fit(X, place.astype(float)).effects(X).values()))
+    assert effect.grid.tolist() == levels
+    assert effect.against == 0 < effect.swing
+    rows = X[place == 2][:1]
+    base = X[place == 0][:1]
+    told = model.reasons(rows, base)
+    assert told.moved[0, 0] == 1
+    assert told.points[0, 0] > 0
+
+
+def test_of_pairs_no_direction_is_drawn_and_no_sign_promised():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"grade": rng.choice(["c", "a", "b"], 60)})
+    model = regressor([1], category_orders={"grade": [("c", "a"), ("c", "b")]}, categorical_features=["grade"])
+    model.fit(X, (X["grade"] == "b").astype(float))
+    assert model.effects(X)["grade"].direction == 0
+    assert model.reasons(X[:3], X.iloc[0]).directions == (0,)

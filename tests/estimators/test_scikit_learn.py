@@ -57,6 +57,45 @@ def test_scikit_learn_has_nothing_against_the_defaults(model, settings):
     assert conforms(model(**settings))
 
 
+class Held:
+    """Every feature is held to the way that it goes with a single output.
+
+    scikit-learn's checks come with tables of any width, which no array of directions fits, and ask for a score that
+    directions chosen without looking could not reach. Several outputs share one direction a feature: they stay free.
+    """
+
+    def _fit(self, X, y, weight, loss, stratify=None):
+        dense = np.nan_to_num(X.toarray() if hasattr(X, "toarray") else np.asarray(X, dtype=float))
+        counted = np.ones(len(dense)) if weight is None else np.asarray(weight, dtype=float)
+        dense = dense - np.average(dense, axis=0, weights=counted)
+        together = (counted[:, None] * dense * (y[:, :1] - np.average(y[:, 0], weights=counted))).sum(0)
+        clear = np.abs(together) > 1e-6 * counted.sum()
+        self._ways = tuple((np.sign(together) * clear * (y.shape[1] == 1)).astype(int).tolist())
+        return super()._fit(X, y, weight, loss, stratify)
+
+    def _directions(self, width):
+        return self._ways
+
+
+class HeldRegressor(Held, isotone.MonotoneRegressor):
+    pass
+
+
+class HeldClassifier(Held, isotone.MonotoneClassifier):
+    pass
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
+@pytest.mark.parametrize("model", [HeldRegressor, HeldClassifier])
+def test_scikit_learn_has_nothing_against_the_estimators_with_directions(model):
+    X, y = table()
+    one = model().fit(X, y if model is HeldRegressor else labels(y))
+    assert any(one._directions(3))
+    assert one.certify().verdict.name == "PROVED"
+    assert conforms(model())
+
+
 @pytest.mark.parametrize("make", BOTH)
 @pytest.mark.parametrize(
     "copied",
@@ -142,6 +181,9 @@ SETTINGS = {
     "no epochs": (BOTH, {"epochs": 0}, "epochs"),
     "half an epoch": (BOTH, {"epochs": 0.5}, "epochs"),
     "no members": (BOTH, {"members": 0}, "members"),
+    "a word for widths": (BOTH, {"hidden": "wide"}, "hidden"),
+    "one width, bare": (BOTH, {"hidden": 16}, "hidden"),
+    "a layer of nothing": (BOTH, {"embedding": (8, 0)}, "embedding"),
     "a word for stretches": (BOTH, {"stretches": "many"}, "stretches"),
     "no speed": (BOTH, {"learning_rate": 0}, "learning_rate"),
     "backwards": (BOTH, {"learning_rate": -1.0}, "learning_rate"),
