@@ -106,8 +106,8 @@ def figures(fitted: Fitted, side: Any, threshold: float, *, monotone: bool) -> d
 
 def fresh(fitted: Fitted, problem: Problem) -> dict[str, Any]:
     """The same with the threshold set anew on benign rows of the test's origin, where the set has some."""
-    if problem.fresh is None or hasattr(fitted, "threshold"):
-        return {}
+    if problem.fresh is None or getattr(fitted, "free", None) is not None:
+        return {}  # two thresholds are not set anew by one rule
     threshold = threshold_at(fitted.scores(problem.fresh.X), RATE)
     found = fitted.scores(problem.test.X)
     alarms = false_alarms(found, problem.test.y, threshold)
@@ -118,6 +118,14 @@ def fresh(fitted: Fitted, problem: Problem) -> dict[str, Any]:
             "benign": len(problem.fresh),
         }
     }
+
+
+def drawn(alarms: np.ndarray, sure: np.ndarray, most: int) -> np.ndarray:
+    """Rows to attack: of certified and other alarms half each, as far as there are so many."""
+    kinds = [alarms[sure[alarms]], alarms[~sure[alarms]]]
+    first = [kind[: (most + 1) // 2] for kind in kinds]
+    rest = np.concatenate([kind[(most + 1) // 2 :] for kind in kinds])
+    return np.sort(np.concatenate([*first, rest])[:most])
 
 
 def attacked(
@@ -135,7 +143,8 @@ def attacked(
     alarms = np.flatnonzero(found > threshold)
     if not len(alarms):
         return {"victims": 0, "curve": [0.0 for _ in BUDGETS], "certified evaded": 0, "by": {}}
-    chosen = np.sort(rng.permutation(alarms)[:most])
+    sure_all = certified(fitted, bad.X, threshold, monotone=monotone)
+    chosen = drawn(rng.permutation(alarms), sure_all, most)
     rows = bad.X[chosen].toarray()
     benign = problem.train.benign.X
     benign = benign[rng.permutation(benign.shape[0])[:BENIGN]].toarray()
@@ -146,7 +155,6 @@ def attacked(
     only = None if seed == 0 else attack.QUICK
     done = attack.suite(victim, rows, threshold, moves, benign, budget=BUDGET, bad=bad_known, only=only, seed=seed)
     least = done.fewest.numpy()
-    sure_all = certified(fitted, bad.X, threshold, monotone=monotone)
     sure = sure_all[chosen]
     curve = []
     for budget in BUDGETS:

@@ -129,6 +129,14 @@ def test_thermometers_rise_with_their_columns():
     assert (to_bits(high) > to_bits(low)).any()
 
 
+def test_certified_alarms_are_among_the_victims():
+    sure = np.zeros(100, dtype=bool)
+    sure[7] = True
+    chosen = judge.drawn(np.random.default_rng(0).permutation(100), sure, 20)
+    assert len(chosen) == len(set(chosen.tolist())) == 20
+    assert 7 in chosen
+
+
 def test_a_judgement_of_the_shipped_programs():
     found = judge.judge("programs", 1, "logistic", judge.QUICK, data="", known={})
     assert found["figures"]["certified"] == found["figures"]["detection"] > 0.3
