@@ -65,6 +65,15 @@ def test_groups_and_identities_are_no_features():
     assert set(prepare(table, asked).encoder.features) == {"size", "age"}
 
 
+def test_what_the_attacker_sets_at_will_is_no_feature():
+    asked = question(columns=("size", "age"), threat=Threat("*", removes="age", sets=("size", "good*")))
+    found = prepare(names_table(), asked)
+    assert not [name for name in found.encoder.features if name == "size" or name.startswith("good")]
+    assert "size" in found.question.left_out
+    assert len(found.material.directions) == len(found.encoder.features) == found.test.examples.matrix().shape[1]
+    assert found.material.directions[found.encoder.features.index("age")] == -1
+
+
 def test_the_vocabulary_comes_from_training_rows_only():
     rare = [[f"only{row}"] for row in range(ROWS)]
     table = names_table()

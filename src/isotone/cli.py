@@ -53,6 +53,11 @@ def train(
         list[str] | None, typer.Option(help="Features (names, globs) an attacker can add; default: all.")
     ] = None,
     removes: Annotated[list[str] | None, typer.Option(help="... can remove or lower.")] = None,
+    sets: Annotated[list[str] | None, typer.Option(help="... sets at will: they are left out.")] = None,
+    trusted: Annotated[
+        list[str] | None, typer.Option(help="... cannot touch; once given, every feature needs a role.")
+    ] = None,
+    threat: Annotated[Path | None, typer.Option(help="These four from a file of TOML instead.")] = None,
     positive: Annotated[str | None, typer.Option(help="Which label is the bad one.")] = None,
     text: Annotated[str | None, typer.Option(help="A column of texts; its words become features.")] = None,
     names: Annotated[str | None, typer.Option(help="A column of lists of names.")] = None,
@@ -80,7 +85,6 @@ def train(
     from .data import read_table  # noqa: PLC0415
     from .experiment import Question  # noqa: PLC0415
     from .model_folder import writable  # noqa: PLC0415
-    from .threat import Threat  # noqa: PLC0415
     from .tuning import Tuning  # noqa: PLC0415
 
     place = writable(out, replace=replace)
@@ -93,7 +97,7 @@ def train(
         columns=None if column is None else tuple(column),
         ignore=tuple(ignore or ()),
         group=group,
-        threat=Threat(adds=tuple(adds or ("*",)), removes=tuple(removes or ())),
+        threat=_threat(threat, adds, removes, sets, trusted),
         max_false_alarm_rate=max_false_alarms,
         min_rows=min_rows,
         identify=tuple(id_column or ()),
@@ -376,7 +380,6 @@ def headroom(
     from . import workflow  # noqa: PLC0415
     from .data import read_table  # noqa: PLC0415
     from .experiment import Question  # noqa: PLC0415
-    from .threat import Threat  # noqa: PLC0415
 
     question = Question(
         label=label,
@@ -385,7 +388,7 @@ def headroom(
         names=names,
         columns=None if column is None else tuple(column),
         ignore=tuple(ignore or ()),
-        threat=Threat(adds=tuple(adds or ("*",)), removes=tuple(removes or ()), sets=tuple(sets or ())),
+        threat=_threat(None, adds, removes, sets, None),
         min_rows=min_rows,
     )
     others = None if against is None else read_table(against)
@@ -403,6 +406,24 @@ def report(
     from .report import write  # noqa: PLC0415
 
     typer.echo(write(load(model).facts, out or model / "report.html"))
+
+
+def _threat(
+    file: Path | None,
+    adds: list[str] | None,
+    removes: list[str] | None,
+    sets: list[str] | None,
+    trusted: list[str] | None,
+) -> Any:
+    """The threat of a file, or of the four options."""
+    from .errors import BadInput  # noqa: PLC0415
+    from .threat import Threat  # noqa: PLC0415
+
+    if file is None:
+        return Threat(adds or ("*",), removes or (), sets or (), trusted)
+    if adds or removes or sets or trusted:
+        raise BadInput("--threat", "it came with --adds, --removes, --sets or --trusted", "a file or options are right")
+    return Threat.load(file)
 
 
 def _finish(folder: Any, place: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ class Question:
         text, names, columns, ignore, min_rows, max_names: as `Encoder.fit` takes them.
         group: a column; rows of one group stay on one side of the split.
         time: a column of times; the oldest rows are trained on, the newest are the test.
+        left_out: features that the attacker sets at will, once `prepare` has found them in the table.
         threat: what the attacker can do.
         max_false_alarm_rate: what the threshold may cost in benign rows.
         identify: columns that name a row in the report.
@@ -59,6 +60,7 @@ class Question:
     max_names: int = 20_000
     identify: tuple[str, ...] = ()
     time: str | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def aside(self) -> tuple[str, ...]:
@@ -119,6 +121,8 @@ def prepare(table: Any, question: Question, seed: int = 0) -> Prepared:
     sides, how = _split(table, question, labels, groups, vectors=same, seed=seed)
     training_table = table.take(pyarrow.array(sides.train))
     encoder: Encoder = fit(training_table, min_rows=question.min_rows, max_names=question.max_names)
+    if question.threat.sets:
+        encoder, question = _without_settable(encoder, question)
     examples = encoder.encode(table)
     sides = sides.without_repeats(examples.vector_hashes())
     training, validation, test = (
@@ -174,6 +178,13 @@ def _split(
         f"{part} {times.shown(times.values[at].min())} to {times.shown(times.values[at].max())}" for part, at in parts
     ]
     return sides, f"by {question.time} ({', '.join(spans)}), and {by_group}"
+
+
+def _without_settable(encoder: Encoder, question: Question) -> tuple[Encoder, Question]:
+    """What the attacker sets at will is no feature; the question names it and its threat is about the others."""
+    roles = question.threat.roles(encoder.features)
+    left = encoder.only(question.threat.kept(encoder.features))
+    return left, replace(question, threat=replace(question.threat, sets=()), left_out=roles.settable)
 
 
 def _groups(column: Any) -> NDArray[Any]:

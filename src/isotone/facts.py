@@ -161,11 +161,12 @@ def _data(prepared: Prepared, name: str, notes: Sequence[str]) -> dict[str, Any]
 
 
 def _threat(prepared: Prepared) -> dict[str, Any]:
-    threat, directions = prepared.question.threat, prepared.material.directions
+    threat, directions, left_out = prepared.question.threat, prepared.material.directions, prepared.question.left_out
     counts = {d: directions.count(d) for d in (INCREASING, DECREASING, FREE)}
     return {
         "statement": f"The attacker can add or raise {counts[INCREASING]:,} features, remove or lower "
-        f"{counts[DECREASING]:,}, and cannot touch {counts[FREE]:,}.",
+        f"{counts[DECREASING]:,}, and cannot touch {counts[FREE]:,}."
+        + (f" It sets {len(left_out):,} at will, which no detector here looks at." if left_out else ""),
         "adds": list(threat.adds),
         "removes": list(threat.removes),
         "covered": list(COVERED),

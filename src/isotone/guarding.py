@@ -59,6 +59,7 @@ def train_guarded(
     """
     progress = progress or Progress(shown=False)
     prepared = prepare(table, question)
+    question = prepared.question
     material = prepared.material
     bar = progress.bar("fit both lanes", 1)
     detector = Detector(

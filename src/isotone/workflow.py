@@ -71,6 +71,7 @@ def train_folder(
     """
     progress = progress or Progress(shown=False)
     prepared = prepare(table, question)
+    question = prepared.question
     recipe = recipe or Recipe(accelerator="cpu")
     families: list[Family] = [
         NetworkFamily(monotone, recipe, members=members, settings=tuple(settings)) for monotone in (True, False)

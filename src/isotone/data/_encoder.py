@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -113,6 +113,16 @@ class Encoder:
             came = f"no name is in {min_rows} training rows or more, and there is no column of numbers"
             raise BadInput("features", came, "at least one feature is needed", "Lower min_rows, or bring more rows.")
         return cls(label, text, names, vocabulary, tuple(chosen))
+
+    def only(self, features: Iterable[str]) -> Encoder:
+        """The encoder of some of the features; the others are not looked at.
+
+        >>> Encoder("class", "text", None, ("free", "now", "you"), ()).only(["now", "free"]).features
+        ('free', 'now')
+        """
+        kept = set(features)
+        names, columns = (tuple(n for n in all_ if n in kept) for all_ in (self.vocabulary, self.columns))
+        return replace(self, vocabulary=names, columns=columns)
 
     @property
     def features(self) -> tuple[str, ...]:
