@@ -222,7 +222,9 @@ def test_what_a_room_allows(room, example, allowed):
 
 
 @pytest.mark.parametrize(
-    "room", [Append(), Insert(10), Insert(1), Overwrite(lambda file: ((3, 5), (90, 300)))], ids=str
+    "room",
+    [Append(), Insert(10), Insert(1), Overwrite(lambda file: ((3, 5), (90, 300)))],
+    ids=["append", "insert aligned", "insert anywhere", "overwrite"],
 )
 def test_what_a_room_opens_it_allows(room):
     rng = torch.Generator().manual_seed(0)
