@@ -3,6 +3,13 @@
 from ._encoder import Encoder as Encoder
 from ._examples import Examples as Examples
 from ._labels import labels_of as labels_of
+from ._program_bytes import debian_program_bytes as debian_program_bytes
+from ._program_bytes import hide_names as hide_names
+from ._program_graphs import NODE_FEATURES as NODE_FEATURES
+from ._program_graphs import call_graphs as call_graphs
+from ._program_graphs import import_numbers as import_numbers
+from ._programs import KINDS as KINDS
+from ._programs import debian_call_graphs as debian_call_graphs
 from ._programs import debian_programs as debian_programs
 from ._split import Split as Split
 from ._split import split as split
