@@ -139,12 +139,16 @@ def set_table(found: Found, name: str) -> str:
 def met(found: Found, target: Target) -> list[object] | None:
     """A row of the table of targets; None without records."""
     name, model = target.set, target.model
-    seeds = [seed for seed in seeds_of(found, name, model) if (name, seed, UNCONSTRAINED) in found]
+    figures = fresh_figures(found) if target.fresh else found
+    seeds = [seed for seed in seeds_of(figures, name, model) if (name, seed, UNCONSTRAINED) in found]
     if not seeds:
         return None
-    certified = mean(found, name, model, "certified")
-    rate = mean(found, name, model, "false alarms")
-    good, said = certified >= target.certified(found), f"certified {certified:.3f}"
+    peer = best_peer(figures, name) if target.least is None else None
+    least = target.least if target.least is not None else peer[1] if peer else 0.0
+    certified, rate = mean(figures, name, model, "certified"), mean(figures, name, model, "false alarms")
+    good, said, asked = certified >= least, f"certified {certified:.3f}", target.said
+    if peer:
+        asked += f" ({peer[0]}: {peer[1]:.3f}, chosen on the test rows)"
     if target.clean_loss is not None:
         pairs = [
             found[name, seed, UNCONSTRAINED]["figures"]["detection"] - found[name, seed, model]["figures"]["detection"]
@@ -152,10 +156,21 @@ def met(found: Found, target: Target) -> list[object] | None:
         ]
         loss = float(np.mean(pairs))
         good = good and loss <= target.clean_loss
-        said += f", clean {100 * loss:+.1f} points below unconstrained"
+        said += f", clean {100 * loss:.2f} points below unconstrained"
+    said += f", false alarms {100 * rate:.2f} %"
     if rate > ALLOWED:
-        good, said = False, said + f", false alarms {100 * rate:.2f} % **FA**"
-    return [name, target.said(found), model, said, "reached" if good else "**not reached**", len(seeds)]
+        good, said = False, said + " **FA**"
+    return [name, asked, model, said, "reached" if good else "**not reached**", len(seeds)]
+
+
+def fresh_figures(found: Found) -> Found:
+    """The records with the figures of a threshold set anew; of monotone models, whose alarms are all certified."""
+    made = {}
+    for key, row in found.items():
+        if "fresh" in row and row["kind"] != "free":
+            figures = {**row["fresh"], "certified": row["fresh"]["detection"]}
+            made[key] = {**row, "figures": figures}
+    return made
 
 
 def best_peer(found: Found, name: str) -> tuple[str, float] | None:
@@ -199,6 +214,18 @@ def attack_table(found: Found) -> str:
         "undone",
     ]
     return table(head, body)
+
+
+def control_table(found: Found) -> str:
+    """How much of each set's unconstrained detection is left after the best of the attacks: the positive control."""
+    body = []
+    for name in SETS:
+        if rows := [found[name, seed, UNCONSTRAINED] for seed in seeds_of(found, name, UNCONSTRAINED)]:
+            curves = np.array([row["attacks"]["curve"] for row in rows])
+            evaded = 1 - curves[:, -1] / np.maximum(curves[:, 0], 1e-9)
+            said = "" if (evaded > 0.5).all() else "inconclusive on some splits"
+            body.append([name, told(curves[:, 0]), told(curves[:, -1]), told(evaded), said, len(rows)])
+    return table(["set", "unconstrained, clean", "attacked", "share evaded", "", "splits"], body)
 
 
 def totals(found: Found) -> dict[str, int]:
@@ -346,7 +373,7 @@ COLOURS = {
     "XGBoost": "#b5563c",
     "tanh network": "#8a6fb0",
     "pattern rule": "#5b8c5a",
-    "PatternFloor": "#2b6ca3",
+    "Detector, floor alone": "#2b6ca3",
     "Detector": "#c2185b",
     "Detector, tuned free lane": "#7a1040",
 }
@@ -470,6 +497,7 @@ def write(results: Path, docs: Path) -> Path:
         f"{total['alarms']:,} certified alarms of monotone models, floors and `Detector` were attacked in {total['records']} judgements: "
         f"**{total['undone']} were undone**. Judgements whose certified share is above the empirical one: {total['above empirical']}.\n",
         attack_table(found),
+        control_table(found),
         "An attack that evades no more than half of the free models' alarms shows nothing where it fails.\n",
         "## Each set\n",
         *(f"### {name}\n\n{SETS[name].said}.\n\n{set_table(found, name)}" for name in SETS if models_of(found, name)),

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 
 class Target(NamedTuple):
-    """Of one model on one set: certified detection at least `least` (None: the best monotone peer's), clean within."""
+    """Of one model on one set: certified detection at least `least` (None: the best monotone peer's), clean within.
+
+    `fresh`: with the threshold set anew on benign rows of the test's origin.
+    """
 
     set: str
     model: str
     least: float | None
     clean_loss: float | None = None
+    fresh: bool = False
 
-    def certified(self, found: Any) -> float:
-        from .page import best_peer  # noqa: PLC0415
-
-        if self.least is not None:
-            return self.least
-        peer = best_peer(found, self.set)
-        return peer[1] if peer else 0.0
-
-    def said(self, found: Any) -> str:
-        from .page import best_peer  # noqa: PLC0415
-
-        peer = best_peer(found, self.set)
-        if self.least is not None or peer is None:
-            text = f"certified at least {self.least}"
-        else:
-            text = f"certified at least {peer[1]:.3f}, the best monotone peer's ({peer[0]}, chosen on the test rows)"
-        if self.clean_loss is None:
-            return text
-        return f"{text}, clean within {100 * self.clean_loss:g} point of unconstrained"
+    @property
+    def said(self) -> str:
+        """Without what the peer reached, which only the records know."""
+        text = "certified at least " + (f"{self.least}" if self.least is not None else "the best monotone peer's")
+        if self.clean_loss is not None:
+            text += f", clean within {100 * self.clean_loss:g} point of unconstrained"
+        return text + (", threshold of its own" if self.fresh else "")
 
 
 LIKE_PEERS = ("mimicus_a", "mimicus_b", "sms_spam", "enron_spam", "programs")
@@ -47,5 +39,6 @@ TARGETS = (
     Target("defensedroid", GUARDED,                 0.50, 0.01),
     Target("defensedroid", "Detector",              0.50, 0.01),
     *(Target(name, "Detector, floor alone", None) for name in LIKE_PEERS),
+    *(Target(name, "Detector, floor alone", None, fresh=True) for name in LIKE_PEERS[:2]),
 )
 # fmt: on
