@@ -36,7 +36,8 @@ def elf(names):
     """The least that has a table of dynamic symbols with these names: a header, the table, two section headers."""
     table = b"\0" + b"".join(name.encode() + b"\0" for name in names)
     table += bytes(-len(table) % 8)
-    header = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 0, 64 + len(table), 0, 64, 0, 0, 64, 2, 0)  # fmt: skip
+    places = (3, 62, 1, 0, 0, 64 + len(table), 0, 64, 0, 0, 64, 2, 0)
+    header = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", *places)
     dynsym = struct.pack("<IIQQQQIIQQ", 0, 11, 0, 0, 0, 0, 1, 0, 8, 24)
     dynstr = struct.pack("<IIQQQQIIQQ", 0, 3, 0, 0, 64, len(table), 0, 0, 1, 0)
     return header + table + dynsym + dynstr
@@ -112,7 +113,7 @@ BROKEN = [
 # fmt: on
 
 
-@pytest.mark.parametrize("row, said, why", BROKEN, ids=[why for *_, why in BROKEN])
+@pytest.mark.parametrize(("row", "said", "why"), BROKEN, ids=[why for *_, why in BROKEN])
 def test_rows_that_are_no_call_graph_are_refused(row, said, why):
     with pytest.raises(BadInput, match=said):
         call_graphs([row], {})
@@ -143,7 +144,7 @@ def test_without_apt_missing_files_are_refused_before_anything_is_done(tmp_path,
         {"package": "p", "version": "1", "sha256": "0" * 64, "masked_imports": []},
     ]
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(BadInput, match="1 of 2 files are not in .* no apt-get here"):
+    with pytest.raises(BadInput, match=r"1 of 2 files are not in .* no apt-get here"):
         debian_program_bytes(tmp_path, rows)
 
 
@@ -238,7 +239,7 @@ ALIKE = [
 # fmt: on
 
 
-@pytest.mark.parametrize("names, why", ALIKE, ids=[why for *_, why in ALIKE])
+@pytest.mark.parametrize(("names", "why"), ALIKE, ids=[why for *_, why in ALIKE])
 def test_other_names_stay(names, why):
     assert hide_names(elf(names), ["socket"]) == elf(names)
 
