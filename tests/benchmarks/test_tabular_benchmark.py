@@ -300,6 +300,18 @@ def test_the_page_names_a_set_where_isotone_is_worse(tmp_path):
     assert (tmp_path / "tabular.png").stat().st_size > 10_000
 
 
+def test_half_a_full_form_does_not_displace_the_quick_one(tmp_path):
+    records.append(tmp_path / "tabular_quick.jsonl", record("heart", 0, "isotone", 0.5))
+    records.append(tmp_path / "tabular.jsonl", record("heart", 0, "isotone", 0.4))
+    form, _, left = page.form_of(tmp_path)
+    assert form == "quick"
+    assert left.startswith(f"The full form is not finished: 1 of {len(page.wanted())} ")
+    for key in page.wanted():
+        records.append(tmp_path / "tabular.jsonl", record(*key, 0.4))
+    form, found, left = page.form_of(tmp_path)
+    assert (form, len(found), left) == ("full", len(page.wanted()), "")
+
+
 def test_settings_are_the_same_every_time_and_begin_with_the_default():
     for model in protocol.MODELS.values():
         settings = model.settings(10)
