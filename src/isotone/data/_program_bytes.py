@@ -139,9 +139,8 @@ def _each(rows: list[dict[str, Any]], folder: Path, *, hidden: bool) -> Iterator
             _keep(folder, sha256, data)
             kept[sha256] = data
         for row in group:
-            data = kept[row["sha256"]]
-            if data is not None:
-                yield row, hide_names(data, row["masked_imports"]) if hidden else data
+            if (found := kept[row["sha256"]]) is not None:
+                yield row, hide_names(found, row["masked_imports"]) if hidden else found
 
 
 def _kept(folder: Path, sha256: str) -> bytes | None:
