@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import warnings
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -26,7 +27,7 @@ from ..threat import Roles, Threat
 from ..verdict import Verdict
 from . import _files, _free
 from ._budget import share
-from ._rows import PARTS, columns, parts, together
+from ._rows import PARTS, are_bits, columns, parts, together
 
 Scores = NDArray[np.float64]
 
@@ -37,7 +38,7 @@ _REASON_ROWS = 300
 
 
 class NotSupported(UserWarning):
-    """The benign rows are too few for the false-alarm rate: thresholds are set, and nothing is certified."""
+    """Benign rows too few for the false-alarm rate, or a floor that is not proved: nothing is certified."""
 
 
 class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -124,7 +125,8 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             BadInput: labels, a setting or a threat that does not fit.
 
-        Warns: `NotSupported`, where the benign rows held out are too few for the false-alarm rate.
+        Warns: `NotSupported`, where the benign rows held out are too few for the false-alarm rate, or the floor is not
+            proved to follow the threat.
         """
         self._check_settings()
         if y is None:
@@ -193,8 +195,14 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         held_X, held_y = validation
         held_X = columns(validate_data(self, held_X, reset=False, accept_sparse="csr", dtype=np.float64), self._kept)
         held_y = np.asarray(held_y)
+        if held_y.shape != (held_X.shape[0],):
+            raise BadInput(
+                "validation", f"labels of shape {held_y.shape} came for {held_X.shape[0]} rows", "one per row is right"
+            )
         if strange := sorted(set(held_y.tolist()) - set(self.classes_.tolist()), key=str):
             raise BadInput("validation", f"the label {strange[0]!r} came", f"{self.classes_.tolist()} are right")
+        if not (held_y == self.classes_[0]).any():
+            raise BadInput("validation", "no benign row came", "a threshold is set by benign rows", "Bring some.")
         a, b, c, _ = parts(X, labels, groups, PARTS, seed)
         a = np.unique(np.concatenate([a, c]))
         return (X[a], labels[a]), (X[b], labels[b]), (held_X, np.searchsorted(self.classes_, held_y)), True
@@ -217,12 +225,17 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.held_out_ = held
         bad = int((labels == 1).sum())
         either = floor > self.shares_.floor
-        certain = either if self.supported_ else np.zeros_like(either)
+        proof = self.certify()
+        self._proved = proof.verdict is Verdict.PROVED
+        certain = either & self.supported_ & self._proved
         if free is not None:
             either = either | (free > self.shares_.free)
         self.false_alarm_rate_ = _interval(int(either[labels == 0].sum()), benign)
         self.detection_ = _interval(int(either[labels == 1].sum()), bad)
         self.certified_detection_ = _interval(int(certain[labels == 1].sum()), bad)
+        if not self._proved:
+            said = f"the floor is not proved to follow the threat ({proof.reason}); nothing is certified."
+            warnings.warn(said, NotSupported, stacklevel=3)
         if not self.supported_:
             what = f"{benign} benign rows were held out" if held else "there were too few rows to hold any out"
             warnings.warn(
@@ -236,7 +249,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _learn_reasons(self, X: Any, labels: NDArray[np.int64]) -> None:
         """What a feature holds when it is no evidence, and how much each says, so that reasons are few."""
         self._baseline = _extremes(X, self.directions_)
-        self._bits = bool(np.isin(X.data if hasattr(X, "indptr") else X, (0.0, 1.0)).all())
+        self._bits = are_bits(X)
         bad = np.flatnonzero(labels == 1)
         alarms = bad[self.floor_.scores(X[bad]) > self.shares_.floor][:_REASON_ROWS]
         self._importance = np.zeros(X.shape[1])
@@ -264,9 +277,14 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self.classes_[alarms.astype(int)]
 
     def certified(self, X: Any) -> NDArray[np.bool_]:
-        """Shape (rows,): alarms of the floor, which nothing the threat names can undo; none where not `supported_`."""
+        """Shape (rows,): alarms of the floor, which nothing the threat names can undo.
+
+        None where not `supported_`, or where the floor is not proved to follow the threat.
+        """
         _, floor = self.lanes(X)
-        return (floor > 0) & self.supported_
+        if self._proved is None:  # read from a folder: what is certified is proved here
+            self._proved = self.certify().verdict is Verdict.PROVED
+        return (floor > 0) & self.supported_ & self._proved
 
     def reasons(self, X: Any) -> list[Reason | None]:
         """For each row an irreducible set of present features that alone keep it alarmed; None without a floor's alarm.
@@ -280,8 +298,9 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.floor_.scores, X[alarmed], self.shares_.floor, self.directions_,
             baseline=self._baseline, importance=self._importance,
         )  # fmt: skip
+        kept = np.arange(self.n_features_in_) if self._kept is None else self._kept
         for row, reason in zip(alarmed.tolist(), told, strict=True):
-            found[row] = reason
+            found[row] = replace(reason, features=tuple(kept[list(reason.features)].tolist()))
         return found
 
     def additions_needed(self, X: Any, moves: Moves | None = None) -> Needed:
@@ -293,19 +312,23 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Args:
             X: rows, as for `predict`.
             moves: what the attacker can do; by default names are added whole, where the training rows were 0 and 1.
+                What they do to features that are set at will makes no difference.
 
         Raises:
-            BadInput: no moves, and the training rows were no bits.
+            BadInput: no moves, and the training rows or these are no bits.
 
         Cost: half a minute for 1,000 rows and 300 trees (`isotone.auditing.trees.additions_needed`).
         """
         X = self._read(X)
         if moves is None:
-            if not self._bits:
+            if not self._bits or not are_bits(X):
                 raise BadInput(
                     "moves", "none came, and the features are no bits", "Moves.between(directions, low, high) is right"
                 )
             moves = Moves.of_names(self.directions_)
+        elif self._kept is not None and moves.features == self.n_features_in_:
+            at = torch.from_numpy(self._kept)
+            moves = Moves(moves.addable[at], moves.target[at], moves.directions[at], moves.step[at])
         floor = np.where(self.floor_.scores(X) > self.shares_.floor, UNLIMITED, 0)
         if self.certify().verdict is not Verdict.PROVED:
             floor = np.minimum(floor, 1)

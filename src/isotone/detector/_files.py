@@ -94,9 +94,17 @@ def _restored(cls: Any, facts: dict[str, Any], state: dict[str, Any], folder: Pa
     detector.supported_, detector.held_out_ = facts["supported"], facts["held_out"]
     for name, given in facts["intervals"].items():
         setattr(detector, name, None if given is None else Interval(**given))
-    detector.floor_ = floor_from_state(state, facts["floor"])
+    if strange := _ways(facts["floor"]) - {detector.directions_}:
+        raise ValueError(f"its floor has other directions: {min(strange)[:5]} ...")
+    detector.floor_, detector._proved = floor_from_state(state, facts["floor"]), None
     detector.free_ = None if facts["free"] is None else _free.read(facts["free"], folder)
     return detector
+
+
+def _ways(floor: dict[str, Any]) -> set[tuple[int, ...]]:
+    """The directions that the parts of a floor have."""
+    parts = floor.get("parts")
+    return {tuple(floor["directions"])} if parts is None else set().union(*(_ways(part) for part in parts))
 
 
 def _number(value: Any) -> Any:

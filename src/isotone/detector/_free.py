@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ..attack import Moves
+from ..auditing.trees import Unreadable, margins
 from ..auditing.trees import additions_needed as of_trees
-from ..auditing.trees import margins
 from ..bounds import Needed
 from ..errors import BadInput, require
 from ..estimators import MonotoneClassifier
@@ -72,6 +72,8 @@ def scores(model: Any, X: Any) -> Scores:
             found = model.predict(X, raw_score=True)
         elif kind == "xgboost":
             found = model.predict(X, output_margin=True)
+        elif kind == "catboost":
+            found = model.predict(X, prediction_type="RawFormulaVal")
         elif hasattr(model, "decision_function"):
             found = model.decision_function(X)
         else:
@@ -85,11 +87,24 @@ def scores(model: Any, X: Any) -> Scores:
 def additions_needed(model: Any, X: Any, threshold: float, moves: Moves) -> Needed:
     """What is proved of the lane; every detected row needs 1 where it is no ensemble of trees that can be read."""
     trees = model.booster if isinstance(model, _Margins) else model
-    if margins(trees) is None:
-        said = f"the free lane is a {type(model).__name__}, of which nothing is proved"
-        return Needed(torch.from_numpy((scores(model, X) > threshold).astype(np.int64)), said)
+    found = scores(model, X)
+    detected = torch.from_numpy((found > threshold).astype(np.int64))
+    try:
+        own = margins(trees)
+    except Unreadable as reason:
+        return Needed(detected, str(reason))
+    if own is None:
+        return Needed(detected, f"the free lane is a {type(model).__name__}, of which nothing is proved")
+    if hasattr(X, "toarray") and type(trees).__module__.partition(".")[0] == "xgboost":
+        return Needed(detected, "XGBoost takes what a sparse row does not store as missing, of which nothing is proved")
     rows = X.toarray() if hasattr(X, "toarray") else X
-    return of_trees(trees, rows, threshold, moves)
+    if len(rows) and not np.allclose(own(rows), found, rtol=1e-6, atol=1e-6):
+        # Forests give shares, and the lane their log-odds, whose slope is at least 4: far more than logarithms round.
+        found, threshold = 1 / (1 + np.exp(-found)), 1 / (1 + np.exp(-threshold)) + 1e-9
+        if not np.allclose(own(rows), found, rtol=1e-6, atol=1e-6):
+            return Needed(detected, "the trees of the free lane are read on another scale than its score")
+    proved = of_trees(trees, rows, threshold, moves)
+    return Needed(torch.where(detected > 0, proved.needed.clamp(min=1), 0), proved.why_not)
 
 
 def write(model: Any, folder: Path) -> dict[str, str]:

@@ -50,11 +50,23 @@ def parts(X: Any, labels: NDArray[np.int64], groups: Any, fractions: Sequence[fl
 
 
 def columns(X: Any, kept: NDArray[np.int64] | None) -> Any:
-    """The columns that a score may use; sparse rows as a CSR matrix, which every library reads."""
+    """The columns that a score may use; sparse rows as a CSR matrix, which every library reads.
+
+    A number that is stored in several pieces is their sum: some libraries would take the last piece for it, so that
+    adding a piece could lower what they see.
+    """
     sparse = require("scipy.sparse", "tables")
     if sparse.issparse(X):
         X = sparse.csr_matrix(X)
+        if not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()
     return X if kept is None else X[:, kept]
+
+
+def are_bits(X: Any) -> bool:
+    """Whether all numbers are 0 or 1."""
+    return bool(np.isin(X.data if hasattr(X, "indptr") else X, (0.0, 1.0)).all())
 
 
 def together(one: tuple[Any, NDArray[np.int64]], other: tuple[Any, NDArray[np.int64]]) -> tuple[Any, NDArray[np.int64]]:

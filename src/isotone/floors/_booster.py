@@ -95,7 +95,11 @@ class BoosterFloor:
         """See `Floor`; LightGBM adds up the trees of each row by itself, in their order."""
         if not X.shape[0]:
             return np.empty(0)
-        X = X.tocsr().astype(np.float64) if hasattr(X, "tocsr") else np.asarray(X, dtype=np.float64)
+        if hasattr(X, "tocsr"):
+            X = X.tocsr().astype(np.float64)  # a copy
+            X.sum_duplicates()  # of a number that is stored in pieces LightGBM takes the last
+        else:
+            X = np.asarray(X, dtype=np.float64)
         return np.asarray(self.booster_.predict(X, raw_score=True, num_threads=1), dtype=np.float64).reshape(-1)
 
     def prove(self) -> FloorProof:
