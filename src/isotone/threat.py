@@ -194,7 +194,8 @@ class Threat:
                 "every feature has one once trusted= is given",
                 f"Name it in {', '.join(ROLES)}.",
             )
-        return Roles(*(tuple(n for n in names if role_of.get(n) == role) for role in ROLES), unnamed)
+        added, removed, settable, trusted = (tuple(n for n in names if role_of.get(n) == role) for role in ROLES)
+        return Roles(added, removed, settable, trusted, unnamed)
 
     def kept(self, names: Sequence[str]) -> tuple[str, ...]:
         """The features that a score may use: all but those that the attacker sets at will."""

@@ -231,6 +231,7 @@ def test_a_free_lane_without_a_file_of_its_own_is_not_pickled(tmp_path):
 
 WRONG = [
     ({"max_false_alarm_rate": 1.0}, "max_false_alarm_rate: 1.0 came", "a rate of 1"),
+    ({"max_false_alarm_rate": "1%"}, "max_false_alarm_rate: '1%' came", "a rate as text"),
     ({"max_clean_loss": -1}, "max_clean_loss: -1 came", "a gain"),
     ({"free": "lightgbm"}, "free: 'lightgbm' came", "a word"),
     ({"free": 3}, "free: int came", "no classifier"),

@@ -6,6 +6,7 @@ import copy
 import os
 import warnings
 from dataclasses import replace
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -152,9 +153,10 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _check_settings(self) -> None:
         for name in ("max_false_alarm_rate", "validation_fraction"):
-            if not 0 < getattr(self, name) < 1:
+            if not isinstance(getattr(self, name), Real) or not 0 < getattr(self, name) < 1:
                 raise BadInput(name, f"{getattr(self, name)!r} came", "a share between 0 and 1 is right, such as 0.01")
-        if not 0 <= self.max_clean_loss <= 1:
+        loss: Any = self.max_clean_loss
+        if not isinstance(loss, Real) or not 0 <= float(loss) <= 1:
             raise BadInput("max_clean_loss", f"{self.max_clean_loss!r} came", "a share from 0 to 1 is right")
 
     def _understand(self, width: int, feature_names: Any) -> None:
@@ -226,7 +228,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         bad = int((labels == 1).sum())
         either = floor > self.shares_.floor
         proof = self.certify()
-        self._proved = proof.verdict is Verdict.PROVED
+        self._proved: bool | None = proof.verdict is Verdict.PROVED
         certain = either & self.supported_ & self._proved
         if free is not None:
             either = either | (free > self.shares_.free)
