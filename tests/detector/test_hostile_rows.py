@@ -97,6 +97,12 @@ def test_rows_that_are_no_bits_need_moves(alone):
         alone.additions_needed(np.full((1, 8), 2.0))
 
 
+@pytest.mark.parametrize("ways", [(-1,) * 8, (1,) * 7], ids=["removal", "fewer features"])
+def test_of_moves_that_the_threat_does_not_name_nothing_is_said(ways, alone):
+    with pytest.raises(BadInput, match="other directions"):
+        alone.additions_needed(bits()[0], Moves.between(ways, 0.0, 1.0))
+
+
 class Unproved(PatternFloor):
     def prove(self):
         return FloorProof(Verdict.UNKNOWN, "nobody knows")

@@ -317,7 +317,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 What they do to features that are set at will makes no difference.
 
         Raises:
-            BadInput: no moves, and the training rows or these are no bits.
+            BadInput: no moves, and the training rows or these are no bits; moves that the threat does not name.
 
         Cost: half a minute for 1,000 rows and 300 trees (`isotone.auditing.trees.additions_needed`).
         """
@@ -331,6 +331,11 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         elif self._kept is not None and moves.features == self.n_features_in_:
             at = torch.from_numpy(self._kept)
             moves = Moves(moves.addable[at], moves.target[at], moves.directions[at], moves.step[at])
+        ways = torch.tensor(self.directions_)
+        if moves.features != len(ways) or bool((moves.addable & (moves.directions != ways)).any()):
+            raise BadInput(
+                "moves", "other directions than the threat's came", "Moves.between(detector.directions_, ...) is right"
+            )
         floor = np.where(self.floor_.scores(X) > self.shares_.floor, UNLIMITED, 0)
         if self.certify().verdict is not Verdict.PROVED:
             floor = np.minimum(floor, 1)
