@@ -221,6 +221,17 @@ def form_of(out: Path) -> tuple[str, Records, str]:
     return "quick", quick, said if full else ""
 
 
+def whole_sets(out: Path) -> str:
+    """Of an unfinished full form, the sets on which every model is through all splits."""
+    full = records.measured(out / "tabular.jsonl")
+    wanting = {name for name, *_ in (key for key in wanted() if key not in full)}
+    done = {key: row for key, row in full.items() if key[0] in DEVELOPMENT and key[0] not in wanting}
+    if not done:
+        return ""
+    said = "On these every model is through all splits; lines of other sets are left out.\n"
+    return "\n".join(["## The full form, where it is complete\n", said, rank_table(done), difference_table(done)])
+
+
 def write(out: Path, docs: Path) -> str:
     """The page and the plot; says where they are."""
     form, found, left = form_of(out)
@@ -250,6 +261,7 @@ def write(out: Path, docs: Path) -> str:
         "over splits, which are too small as splits overlap (Nadeau and Bengio's corrected ones in brackets); the rule\n"
         "*not worse by more than one standard error* is judged by the plain, stricter one.\n",
         difference_table(found),
+        *([whole_sets(out)] if left else []),
         "## All figures\n",
         "Mean and standard deviation over splits, the leading figure first. *Falls seen*: steps against a direction on\n"
         "sweeps of 40 test rows over 21 values of each constrained column, all splits together.\n",
