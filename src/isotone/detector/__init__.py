@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._budget import Shares as Shares
+from ._budget import alarms_allowed as alarms_allowed
 from ._budget import share as share
 from ._detector import Detector as Detector
 from ._detector import NotSupported as NotSupported

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Encoder, Examples
-from ..detector import Detector, _free
+from ..detector import Detector, alarms_allowed, _free
 from ..errors import CannotWrite, IsotoneError, NotAModel
 from ..experiment import Question
 from ._folder import (
@@ -128,7 +128,7 @@ class GuardedFolder:
         floor = np.concatenate([self.detector.floor_.scores(part) for part in rows])
         floor[bad] = np.inf
         shares = self.detector.shares_
-        budget = int(rate * len(floor))
+        budget = alarms_allowed(rate, len(floor))
         part = shares.floor_alarms / shares.alarms if shares.alarms else 1.0
         cut, free_cut = _cut(floor, budget if self.detector.free_ is None else round(part * budget)), shares.free
         if self.detector.free_ is not None:
