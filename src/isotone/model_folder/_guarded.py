@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Encoder, Examples
-from ..detector import Detector, alarms_allowed, _free
+from ..detector import Detector, _free, alarms_allowed
 from ..errors import CannotWrite, IsotoneError, NotAModel
 from ..experiment import Question
 from ._folder import (
