@@ -61,9 +61,22 @@ _LATER = {
     "suggest_directions": "pricing",
 }
 
+_ROOMS = (
+    "bounds",
+    "detector",
+    "effects",
+    "encoding",
+    "estimators",
+    "explain",
+    "floors",
+    "graphs",
+    "headroom",
+    "pricing",
+)
+
 
 def __getattr__(name: str) -> _Any:
-    if name in ("detector", "encoding", "effects", "estimators", "explain", "floors", "pricing"):
+    if name in _ROOMS:
         return _import_module(f"{__name__}.{name}")
     if name in _LATER:
         if _LATER[name] in ("detector", "estimators"):
