@@ -34,6 +34,7 @@ from isotone.evaluation import auc, clopper_pearson, detection, false_alarms, th
 from isotone.experiment import dense
 from isotone.graphs import Graphs
 from isotone.nn import ByteNetwork, GraphNetwork
+from isotone.proving import certificate_of
 
 HERE = Path(__file__).parent
 RESULTS, PAGE = HERE / "results" / "programs.jsonl", HERE.parent / "docs" / "programs.md"
@@ -108,7 +109,8 @@ def _fitted(kind: str, sides: Sides) -> tuple[Callable[[str], Any], Callable[...
             for a in attack.suite(scorer.victim(moves, bad), bad, threshold, moves, benign, seed=sides.seed):
                 yield Found(a.name, a.evaded.tolist(), (a.scores < before - 1e-5).tolist())
 
-        return lambda part: scorer.logits(rows[part].examples), on_tables, lambda: ""
+        certificate = lambda: certificate_of(scorer.network, sides.material.directions).verdict.value  # noqa: E731
+        return lambda part: scorer.logits(rows[part].examples), on_tables, certificate
     if kind in models.BYTE_MODELS:
         network = models.of_bytes(kind, sides)
         ours = isinstance(network, ByteNetwork)
