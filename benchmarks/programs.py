@@ -5,7 +5,7 @@ three views. Guaranteed models stand beside unconstrained twins of the same enco
 alarms) are chosen on validation programs; then test programs are scored once, and those that are detected attacked by
 additions. Lines of JSON, so that the command can be given again and goes on.
 
-    python benchmarks/programs.py --bytes folder [--quick]   some 15 minutes of one core; fetches what folder lacks
+    python benchmarks/programs.py --bytes folder [--quick]   eight minutes of one core; fetches what folder lacks
     python benchmarks/programs.py --report                   docs/programs.md and its plot, from the lines there are
 """
 
@@ -238,7 +238,7 @@ def plot(lines: list[dict[str, Any]], path: Path) -> None:
         axes.barh(y, statistics.fmean(clean) * left, color=colour, height=0.7)
         axes.plot(clean, [y] * len(clean), "|", color="black", markersize=9)
     axes.set_yticks(range(len(kinds)), kinds)
-    axes.set_xlim(0, 1)
+    axes.set_xlim(left=0)
     axes.set_xlabel("detected at a threshold for 1 % false alarms (strokes: splits)")
     axes.set_title("Pale: detected. Full: of that, what no attack by additions evades. Blue: guaranteed.", fontsize=10)
     figure.savefig(path, dpi=110)
