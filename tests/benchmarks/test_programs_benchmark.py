@@ -53,8 +53,8 @@ def test_whole_sources_are_on_one_side_and_names_are_learnt_from_training_rows()
 
 def line(kind, seed, **more):
     few = {"auc": 0.9, "detected": 0.5, "positives": 10, "alarms": 3, "negatives": 300, "proof": "", "victims": 4,
-           "attacked_at": 0.01, "evaded": {"a": 0, "b": 0}, "lowered": {"a": 0, "b": 0}, "by_any": 0, "fit_seconds": 1.0,
-           "seconds": 2.0, "programs": 100, "largest": 65536}  # fmt: skip
+           "attacked_at": 0.01, "evaded": {"a": 0, "b": 0}, "lowered": {"a": 0, "b": 0}, "by_any": 0,
+           "fit_seconds": 1.0, "seconds": 2.0, "programs": 100, "largest": 65536}  # fmt: skip
     return {"kind": kind, "seed": seed} | few | more
 
 
