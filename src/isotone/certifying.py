@@ -76,12 +76,12 @@ def named(
 
 def changes(target: str) -> tuple[str, ...]:
     """For a model folder: what is no longer as its certificate says, a sentence each."""
-    return load(target).changes() if Path(target).is_dir() else ()
+    return load(target).changes() if target and Path(target).is_dir() else ()
 
 
 def proved_floor(target: str) -> tuple[str, int] | None:
     """For the folder of a guarded detector: what its floor's proof says now, and the exit code; None for all else."""
-    if not Path(target).is_dir() or not isinstance(folder := load(target), GuardedFolder):
+    if not target or not Path(target).is_dir() or not isinstance(folder := load(target), GuardedFolder):
         return None
     proof = folder.detector.certify()
     return f"{proof.verdict.name}  the floor: {proof.reason}", EXIT[proof.verdict]

@@ -102,7 +102,16 @@ def fitted(estimator: Any, name: str, directions: tuple[int, ...], rows: Rows, s
     if clone.get_params().get("random_state", 0) is None:
         clone.set_params(random_state=seed)
     X, y, weight = rows
+    if type(clone).__module__.startswith("sklearn.ensemble._hist"):
+        X = _without_empty(X)
     return clone.fit(X, y) if weight is None else clone.fit(X, y, sample_weight=weight)
+
+
+def _without_empty(X: Any) -> Any:
+    """Columns with nothing in them filled with 0: scikit-learn's bins stop at them, and no tree splits a constant."""
+    if not isinstance(X, np.ndarray) or X.dtype.kind != "f" or not (empty := np.isnan(X).all(axis=0)).any():
+        return X
+    return np.where(empty, 0.0, X)
 
 
 def _unfitted(estimator: Any) -> Any:
