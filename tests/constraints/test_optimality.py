@@ -196,7 +196,17 @@ STUCK = [
 # fmt: on
 
 
-@pytest.mark.parametrize("stuck", STUCK, ids=[f"{row.make.__name__} in {row.constraint!r}" for row in STUCK])
+@pytest.mark.parametrize(
+    "stuck",
+    [
+        pytest.param(
+            row,
+            id=f"{row.make.__name__} in {row.constraint!r}",
+            marks=() if row.make is torch.optim.Adam else pytest.mark.slow,
+        )
+        for row in STUCK
+    ],
+)
 def test_what_the_plain_projection_gets_wrong(stuck):
     for metric, end, within in (("euclidean", stuck.plainly, 1e-2), ("optimizer", stuck.right, 5e-3)):
         w = pulled(stuck, metric)
