@@ -27,7 +27,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 import isotone
-from isotone.attack import Append, ByteVictim, Insert, bytes_benign, bytes_genetic, bytes_optimised, bytes_windows
+from isotone.attack import ByteVictim, Insert, bytes_benign, bytes_genetic, bytes_optimised, bytes_windows
 from isotone.bounds import byte_certificate
 from isotone.byte_files import ByteRecipe, train_bytes
 from isotone.data import split
@@ -83,9 +83,9 @@ MODELS = {
 ATTACKS = {
     "benign content, appended": lambda *a: bytes_benign(*a, sizes=(4096, 32768), tries=4),
     "benign content, inserted": lambda *a: bytes_benign(*a, sizes=(4096, 32768), tries=4, room=Insert()),
-    "optimised bytes":          lambda *a: bytes_optimised(*a, size=4096, steps=12, restarts=3, room=Append()),
+    "optimised bytes":          lambda *a: bytes_optimised(*a, size=4096, steps=40, restarts=4, room=Insert()),
     "benign windows":           lambda *a: bytes_windows(*a, size=4096, candidates=6),
-    "genetic sections":         lambda *a: bytes_genetic(*a, generations=4, room=Insert()),
+    "genetic sections":         lambda *a: bytes_genetic(*a, generations=8, room=Insert()),
 }
 # fmt: on
 

@@ -85,7 +85,9 @@ def attack(name, make, room, **other):
 
 
 # A network with a context embeds bytes twice: there is no one embedding to follow a gradient in.
-PAIRS = [(make, name) for make in (ours, gated) for name in EVERY if make is ours or name != "optimised bytes"]
+PAIRS = [(ours, name) for name in EVERY] + [
+    pytest.param(gated, name, marks=pytest.mark.slow) for name in EVERY if name != "optimised bytes"
+]
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -99,7 +101,7 @@ def test_no_attack_lowers_a_score_that_rises(make, name, room):
     assert int(found.questions[found.victims].min()) >= 3
 
 
-@pytest.mark.parametrize("make", [MalConv, twin])
+@pytest.mark.parametrize("make", [MalConv, pytest.param(twin, marks=pytest.mark.slow)])
 def test_the_strongest_attack_evades_the_ordinary_models(make):
     """The positive control: else the test above would show nothing."""
     found = [

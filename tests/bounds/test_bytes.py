@@ -204,7 +204,7 @@ def trials(kind, count, seed=0, floor_of=lambda floor: floor.floor):
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
 def test_no_attack_ends_below_the_floor_not_by_a_bit(kind):
-    below, distance = trials(kind, 200)
+    below, distance = trials(kind, 100)
     assert below == 0, distance
 
 
@@ -223,7 +223,7 @@ def test_ten_thousand_attacks_end_above_the_floor_not_by_a_bit(kind):
 @torch.no_grad()
 def test_the_same_attacks_pass_a_floor_that_is_the_score(kind):
     """Else they would show nothing."""
-    assert trials(kind, 300, floor_of=lambda floor: floor.score)[0]
+    assert trials(kind, 100, floor_of=lambda floor: floor.score)[0]
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ def file_of(length, seed=0):
     return torch.randint(0, 256, (length,), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
 
 
-@pytest.mark.parametrize("context", [0, 3])
+@pytest.mark.parametrize("context", [pytest.param(0, marks=pytest.mark.slow), 3])
 def test_it_is_proved_with_what_follows_for_files(context):
     net = network(context)
     found = byte_certificate(net, budget=64)
