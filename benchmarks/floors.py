@@ -87,7 +87,7 @@ def judged(name: str, seed: int, floor: str, data: str) -> dict:
 def main() -> None:
     """The missing records, then a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True)
+    parser.add_argument("--data", default=os.environ.get("ISOTONE_DATA"), required="ISOTONE_DATA" not in os.environ)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--sets", nargs="*", choices=SETS, default=SETS)
     parser.add_argument("--floors", nargs="*", choices=tuple(FLOORS))
