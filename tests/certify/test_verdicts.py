@@ -255,6 +255,8 @@ def test_verdict(make, inputs, directions, domain, expected, why):
 WRONG = [row for row in VERDICTS if PROVED not in row[4]]
 
 
+# With the search on, a wrong PROVED would show as well: rules speak first. So this is for `make test-slow`.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "inputs", "directions", "domain", "expected", "why"), WRONG, ids=[r[-1] for r in WRONG]
 )
