@@ -32,8 +32,8 @@ from ._rows import PARTS, are_bits, columns, parts, together
 
 Scores = NDArray[np.float64]
 
-# Beside a free lane the floor ends with about half of the budget, so it is trained for that. On DREBIN-215 (five splits
-# of training and validation rows) it then certifies 0.29 at one point of clean detection, trained for the whole 0.23.
+# Beside a free lane the floor ends with about half of the budget, so it is trained for that: on five inner splits of
+# DREBIN-215 it certifies .265 at one point of clean detection, trained for the whole .222 (benchmarks/floor_share.py).
 _FLOOR_SHARE = 0.5
 _REASON_ROWS = 300
 
