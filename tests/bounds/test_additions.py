@@ -247,6 +247,37 @@ def test_float32_is_charged_for():
     assert additions_needed(net.double(), torch.zeros(1, 3), -1e-9, moves).needed.tolist() == [UNLIMITED]
 
 
+def test_a_layer_that_comes_twice_is_counted_twice():
+    valley = nn.LeakyReLU(-1.0)
+    net = nn.Sequential(nn.Linear(1, 1), valley, nn.Linear(1, 1), valley, nn.Linear(1, 1))
+    with torch.no_grad():
+        for layer, weight, bias in ((net[0], 1.0, 0.0), (net[2], -1.0, 0.5), (net[4], -1.0, 0.0)):
+            layer.weight.fill_(weight)
+            layer.bias.fill_(bias)
+    row = torch.tensor([[2.0]])  # -|0.5 - |x||
+    assert float(score_bound(net, row, Moves.between((1,), 0.0, 3.0), 0)) <= float(scores(Differentiable(net), row))
+
+
+def test_the_ends_of_a_hardtanh_are_rounded_to_float32():
+    net = nn.Sequential(nn.Linear(1, 1), nn.Hardtanh(-0.1, 0.1))
+    with torch.no_grad():
+        net[0].weight.fill_(1.0)
+        net[0].bias.fill_(0.0)
+    row = torch.tensor([[-0.3]])
+    assert float(score_bound(net, row, Moves.between((1,), 0.0, 1.0), 0)) <= float(scores(Differentiable(net), row))
+
+
+def test_what_may_overflow_is_unknown():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Sigmoid(), nn.Linear(2, 1))
+    with torch.no_grad():
+        net[0].weight.copy_(torch.tensor([[1e30, -1e30], [1e30, -1e30]]))
+        net[2].weight.fill_(1e-32)
+        net[2].bias.fill_(5.0)
+    row, moves = torch.full((1, 2), 1e9), Moves.between((1, 1), 0.0, 1.0)
+    assert float(score_bound(net, row, moves, 0)) == -math.inf  # inf - inf in float32, 0 in real arithmetic
+    assert float(score_bound(net.double(), row, moves, 0)) > 4.9
+
+
 # Everything without a rule is unknown, and says why.
 
 
@@ -267,6 +298,22 @@ def patched():
     return net
 
 
+def in_place():
+    return nn.Sequential(nn.Linear(D, 4), MonotoneResidual(nn.Sequential(nn.ReLU(inplace=True))), nn.Linear(4, 1))
+
+
+def patched_pool():
+    net = MonotoneNetwork(D, hidden=(4,)).eval()
+    net.name_max.register_forward_hook(lambda module, args, out: -out)
+    return net
+
+
+def below_zero():
+    norm = nn.BatchNorm1d(D).eval()
+    norm.running_var[0] = -0.5 * norm.eps
+    return nn.Sequential(norm, nn.Linear(D, 1))
+
+
 def infinite():
     net = nn.Sequential(nn.Linear(D, 1))
     with torch.no_grad():
@@ -285,6 +332,12 @@ REFUSED = {
     "bfloat16":         (lambda: nn.Sequential(nn.Linear(D, 1)).bfloat16(),       "it computes in bfloat16"),
     "not finite":       (infinite,                                                "not finite"),
     "tanh GELU":        (lambda: nn.Sequential(nn.Linear(D, 1), nn.GELU("tanh")), "tanh approximation"),
+    "in place":         (in_place,                                                "what is read elsewhere too"),
+    "first in place":   (lambda: nn.Sequential(nn.ELU(inplace=True), nn.Linear(D, 1)), "changes in place"),
+    "hooks of a pool":  (patched_pool,                                            "NameMax has hooks"),
+    "stretched sum":    (lambda: nn.Sequential(MonotoneResidual(nn.Linear(D, 1)), nn.Linear(D, 1)), "a sum of 8 and 1"),
+    "no variance":      (below_zero,                                              "a variance that is not positive"),
+    "softplus upside":  (lambda: nn.Sequential(nn.Linear(D, 1), nn.Softplus(-1.0)), "Softplus with beta=-1"),
     "numbers":          (lambda: MonotoneNetwork(4, [torch.arange(3.0)] * 4).eval(),   "with numbers has no rule"),
 }
 # fmt: on
@@ -311,6 +364,12 @@ def test_names_that_are_no_names_are_unknown():
     net = MonotoneNetwork(D, hidden=(4,)).eval()
     moves = Moves.between((1,) * D, 0.0, 1.0)
     assert "other numbers came" in additions_needed(net, torch.full((1, D), 0.5), -9.0, moves).why_not
+    summed = MonotoneNetwork(D, hidden=(4,), pool="sum").eval()
+    assert "other numbers came" in additions_needed(summed, torch.full((1, D), 2.0), -9.0, moves).why_not
+    assert (
+        "other numbers came"
+        in additions_needed(net, torch.zeros(1, D), -9.0, Moves.between((1,) * D, 0.0, 2.0)).why_not
+    )
     away = Moves.between((-1,) * D, 0.0, 1.0)
     assert "another target than 1" in additions_needed(net, torch.ones(1, D), -9.0, away).why_not
 

@@ -77,7 +77,7 @@ def additions_needed(
         return Needed(needed)
     try:
         tape, unit = read(model, moves.features)
-        _fits(tape, rows, moves)
+        _fits(model, tape, rows, moves)
     except Unreadable as reason:
         needed[_scores(model, rows) > threshold] = 1
         return Needed(needed, str(reason))
@@ -115,7 +115,7 @@ def score_bound(model: nn.Module, x: Any, moves: Moves, most: int | None) -> Ten
     found = torch.full((len(rows),), -torch.inf, dtype=torch.float64)
     try:
         tape, unit = read(model, moves.features)
-        _fits(tape, rows, moves)
+        _fits(model, tape, rows, moves)
         for start in range(0, len(rows), size := _block(tape, moves.features)):
             some = rows[start : start + size]
             limit = torch.full((len(some),), moves.features if most is None else most)
@@ -199,17 +199,21 @@ class _Search:
         return good
 
 
-def _fits(tape: Tape, rows: Tensor, moves: Moves) -> None:
-    """Sets of names are rows of 0 and 1, to which names are added.
+def _fits(model: Any, tape: Tape, rows: Tensor, moves: Moves) -> None:
+    """Sets of names are rows of 0 and 1, and so are their targets; to a maximum names are only added.
 
     Raises:
         Unreadable: they are not.
     """
+    if not isinstance(model, MonotoneNetwork | MonotoneEnsemble):
+        return
+    # The model asks whether a number is 0, the tape multiplies by it.
+    for numbers in (rows, moves.target[moves.addable]):
+        if not bool(((numbers == 0) | (numbers == 1)).all()):
+            raise Unreadable("names are 0 or 1 here, and other numbers came")
     for node in tape:
         if isinstance(node, Largest):
             names = len(node.rows)
-            if not bool(((rows[:, :names] == 0) | (rows[:, :names] == 1)).all()):
-                raise Unreadable("names are 0 or 1 here, and other numbers came")
             movable = moves.addable[:names]
             if not bool((moves.target[:names][movable] == 1).all()):
                 raise Unreadable("names are added here, and some have another target than 1")

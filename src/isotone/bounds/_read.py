@@ -43,6 +43,7 @@ class Builder:
         self.features = features
         self.nodes: list[Node] = [Input()]
         self.widths = [features]
+        self.shared = {0}  # nodes that are read again after the next module: what it changes in place shows there
 
     def add(self, node: Node, width: int) -> int:
         """Its place."""
@@ -51,8 +52,14 @@ class Builder:
         return len(self.nodes) - 1
 
     def total(self, sources: list[int], shares: list[float], bias: Tensor | None = None) -> int:
-        """A weighted sum."""
+        """A weighted sum.
+
+        Raises:
+            Unreadable: of several widths, which torch would stretch.
+        """
         width = self.widths[sources[0]]
+        if others := {self.widths[source] for source in sources} - {width}:
+            raise Unreadable(f"a sum of {width} and {min(others)} numbers has no rule for bounds over additions")
         constant = torch.zeros(width, dtype=torch.float64) if bias is None else exact(bias)
         return self.add(Total(tuple(sources), tuple(shares), constant), width)
 
@@ -65,9 +72,20 @@ class Builder:
             raise Unreadable(f"{name} has no rule for bounds over additions")
         if module.training and kind in CHANGES_IN_TRAINING:
             raise Unreadable(f"{name} is in train mode; call eval() first")
-        if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
-            raise Unreadable(f"{name} has hooks or a forward of its own, which may change what it computes")
+        unhooked(module, name)
+        if getattr(module, "inplace", False) and source in self.shared:
+            raise Unreadable(f"{name} changes in place what is read elsewhere too; inplace=False has a rule")
         return reader(self, module, source, where)
+
+
+def unhooked(module: nn.Module, name: str) -> None:
+    """Pass in silence if the module computes what its class says.
+
+    Raises:
+        Unreadable: it may not.
+    """
+    if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+        raise Unreadable(f"{name} has hooks or a forward of its own, which may change what it computes")
 
 
 def exact(values: Tensor) -> Tensor:
@@ -115,7 +133,7 @@ def _linear(to: Builder, module: Any, source: int, where: str) -> int:
 
 
 def _sequential(to: Builder, module: Any, source: int, where: str) -> int:
-    for name, child in module.named_children():
+    for name, child in module._modules.items():  # named_children leaves out a module that comes twice
         source = to.module(child, source, f"{where}.{name}" if where else name)
     return source
 
@@ -128,7 +146,7 @@ def _batch_norm(to: Builder, module: Any, source: int, where: str) -> int:
     if module.running_mean is None or module.running_var is None:
         raise Unreadable("a batch norm without statistics depends on the batch")
     mean, spread = exact(module.running_mean), exact(module.running_var) + module.eps
-    if not bool((spread > 0).all()):
+    if not bool(((spread > 0) & (module.running_var >= 0).cpu()).all()):  # below 0, eps would cancel
         raise Unreadable("a batch norm has a variance that is not positive")
     scale = (torch.ones_like(mean) if module.weight is None else exact(module.weight)) / spread.sqrt()
     shift = torch.zeros_like(mean) if module.bias is None else exact(module.bias)
@@ -157,6 +175,13 @@ def _elu(to: Builder, module: Any, source: int, where: str) -> int:
     return to.add(Bend(source, elu(alpha, 1.0, 1.0), (16.0, 16.0 * max(1.0, alpha), 16.0)), to.widths[source])
 
 
+def _softplus(to: Builder, module: Any, source: int, where: str) -> int:
+    beta = float(module.beta)
+    if not 0 < beta < torch.inf:
+        raise Unreadable(f"Softplus with beta={beta:g} has no rule for bounds over additions")
+    return to.add(Bend(source, softplus(beta, float(module.threshold)), PRODUCT), to.widths[source])
+
+
 def _saturating(to: Builder, module: Any, source: int, where: str) -> int:
     row = elu(1.0, 1.0, 1.0)
     if not module.above:
@@ -166,6 +191,7 @@ def _saturating(to: Builder, module: Any, source: int, where: str) -> int:
 
 
 def _residual(to: Builder, module: Any, source: int, where: str) -> int:
+    to.shared.add(source)
     branch = to.module(module.layers, source, f"{where}.layers" if where else "layers")
     return to.total([source, branch], [1.0, float(module.gain)])
 
@@ -179,6 +205,9 @@ def _network(to: Builder, module: Any, source: int, where: str) -> int:
         raise Unreadable("MonotoneNetwork with numbers has no rule for bounds over additions")
     if module.names != to.features or source != 0:
         raise Unreadable(f"a network of {module.names} names stands on {to.features} features")
+    for pool in (module.name_max, module.name_sum):
+        if pool is not None:
+            unhooked(pool, type(pool).__name__)
     pools = []
     if module.name_max is not None:
         rows = exact(module.name_max.rows)
@@ -189,7 +218,7 @@ def _network(to: Builder, module: Any, source: int, where: str) -> int:
             to.add(Affine(0, rows.T.contiguous(), torch.zeros(rows.shape[1], dtype=torch.float64)), rows.shape[1])
         )
     first = to.total(pools, [1.0] * len(pools), module.bias)
-    return _sequential(to, module.trunk, first, f"{where}.trunk" if where else "trunk")
+    return to.module(module.trunk, first, f"{where}.trunk" if where else "trunk")
 
 
 def _ensemble(to: Builder, module: Any, source: int, where: str) -> int:
@@ -212,12 +241,12 @@ READERS: dict[type, Reader] = {
     nn.ReLU:              _bend(ROWS["relu"], EXACT),
     nn.ReLU6:             _bend(ROWS["relu6"], EXACT),
     nn.LeakyReLU:         _bend(lambda m: pieces(lambda x: torch.where(x > 0, x, x * m.negative_slope), (0.0,), (m.negative_slope, 1.0)), (4.0, 0.0, 0.0)),
-    nn.Hardtanh:          _bend(lambda m: pieces(lambda x: x.clamp(m.min_val, m.max_val), (m.min_val, m.max_val), (0.0, 1.0, 0.0)), EXACT),
+    nn.Hardtanh:          _bend(lambda m: pieces(lambda x: x.clamp(m.min_val, m.max_val), (m.min_val, m.max_val), (0.0, 1.0, 0.0)), (4.0, 0.0, 0.0)),
     nn.Tanh:              _bend(ROWS["tanh"], SMOOTH),
     nn.Sigmoid:           _bend(ROWS["sigmoid"], SMOOTH),
     nn.SiLU:              _bend(ROWS["silu"], PRODUCT),
     nn.GELU:              _gelu,
-    nn.Softplus:          _bend(lambda m: softplus(float(m.beta), float(m.threshold)), PRODUCT),
+    nn.Softplus:          _softplus,
     nn.ELU:               _elu,
     nn.SELU:              _bend(elu(1.6732632423543772, 1.0507009873554805, 1.0), (16.0, 32.0, 16.0)),
     Saturating:           _saturating,

@@ -3,7 +3,8 @@
 What is enclosed are the values that the model computes in its own arithmetic, in whatever order it adds up: each node
 charges `error` for that, and for what these bounds lose in float64. With unit roundoff u, a sum of n products is off by
 at most n u / (1 - n u) times the sum of their sizes (Higham, Accuracy and Stability of Numerical Algorithms, section
-3.1); `gamma` is more than twice that. Terms that are 0 round nothing, so n counts the others.
+3.1); `gamma` is more than twice that. Terms that are 0 round nothing, so n counts the others. That holds while nothing
+overflows: where sizes could add up to that, nothing is known (`State.charged`).
 """
 
 from __future__ import annotations
@@ -54,6 +55,13 @@ class State:
     def most(self, place: int) -> Tensor:
         """The largest absolute value of a node."""
         return torch.maximum(self.lo[place].abs(), self.hi[place].abs())
+
+    def charged(self, error: Tensor, total: Tensor) -> Tensor:
+        """The error of a node whose terms are of these sizes together; NaN, which proves nothing, if they may overflow.
+
+        Beyond this an order of summation ends in infinity, or in NaN, where the exact sum is a number.
+        """
+        return torch.where(total < (2.0**126 if self.unit > FLOAT64 else 2.0**1000), error + LEAST, torch.nan)
 
 
 Adjoints = list[tuple[int, Tensor]]
@@ -143,7 +151,8 @@ class Affine:
             # A feature that moved is no larger than before, or than its target.
             moved = reach.most.clamp(max=reach.x.shape[1])[:, None] * (sizes * reach.far).amax(1)
             total = reach.x.abs() @ sizes.T + torch.minimum(moved, sizes @ reach.far) + size
-            error = gamma(terms, state.unit)[:, None] * total + OURS * total + LEAST  # type: ignore[index]
+            error = gamma(terms, state.unit)[:, None] * total + OURS * total  # type: ignore[index]
+            error = state.charged(error, total)
             at = reach.x @ self.weight.T + self.bias
             if not bool(reach.most.any()):
                 return at - error, at + error, error
@@ -153,7 +162,7 @@ class Affine:
         lo, hi = state.lo[self.source], state.hi[self.source]
         plus, minus = self.weight.clamp(min=0.0), self.weight.clamp(max=0.0)
         total = state.most(self.source) @ sizes.T + size
-        error = (gamma(self.weight.shape[1], state.unit) + OURS) * total + LEAST
+        error = state.charged((gamma(self.weight.shape[1], state.unit) + OURS) * total, total)
         low, high = lo @ plus.T + hi @ minus.T + self.bias, hi @ plus.T + lo @ minus.T + self.bias
         return low - error, high + error, error
 
@@ -196,6 +205,7 @@ class Bend:
         size, far = torch.maximum(low.abs(), high.abs()), state.most(self.source)
         of_value, of_one, of_operand = self.loss
         error = state.unit * (of_value * size + of_one + of_operand * far) + OURS * (size + 4 * far)
+        error = state.charged(error, size + far)
         return low - error, high + error, error
 
     def back(self, state: State, place: int, adjoint: Tensor) -> tuple[Adjoints, Tensor]:
@@ -238,7 +248,7 @@ class Total:
             total = total + abs(share) * state.most(source)
         # A factor of 1 or -1 rounds nothing, nor does a sum of one term.
         exact = len(self.sources) == 1 and abs(self.shares[0]) == 1 and not bool(self.bias.any())
-        error = ((0.0 if exact else gamma(len(self.sources) + 1, state.unit)) + OURS) * total
+        error = state.charged(((0.0 if exact else gamma(len(self.sources) + 1, state.unit)) + OURS) * total, total)
         return low - error, high + error, error
 
     def back(self, state: State, place: int, adjoint: Tensor) -> tuple[Adjoints, Tensor]:
