@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from isotone.attack import BlackBox, Moves, benign_merge, exhaustive, fewest, greedy, polish, scores
 from isotone.auditing.trees import _additions as module
 from isotone.auditing.trees import additions_needed, margins, read
+from isotone.auditing.trees._ensemble import build
 from isotone.bounds import UNLIMITED, beside
 from isotone.errors import BadInput
 
@@ -161,6 +162,17 @@ def test_no_row_between_the_ends_scores_less():
             )
             moved = np.where(chosen.numpy(), moved.double().numpy(), rows)
             assert (margins(model)(moved) >= low).all()
+
+
+@pytest.mark.parametrize("step", [math.nan, math.inf])
+def test_a_row_in_doubles_may_move_to_its_target_in_float32(step):
+    end = float(np.float32(0.1))  # a little above 0.1, which a library that compares doubles tells apart
+    tree = {"feature": [0, -1, -1], "threshold": [(0.1 + end) / 2, 0, 0], "value": [0, 1.0, -1.0]}
+    ensemble = build(
+        "made", 1, ["x"], [{**tree, "left": [1, -1, -1], "right": [2, -1, -1], "missing_left": [True] * 3}]
+    )
+    assert ensemble.predict([[0.1], [end]]).tolist() == [1.0, -1.0]
+    assert additions_needed(ensemble, [[0.1]], 0.0, Moves.between((1,), 0.0, end, step)).needed.tolist() == [1]
 
 
 def test_trees_that_rise_are_certified_without_limit():

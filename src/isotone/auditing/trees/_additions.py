@@ -204,7 +204,7 @@ def _open(ensemble: Ensemble, paths: Paths, rows: Floats, moves: Moves) -> _Open
     x = ensemble.cast(rows)
     target = ensemble.cast(moves.target.double().numpy())[paths.feature]
     up = (moves.directions.numpy() > 0)[paths.feature]
-    available = moves.available(torch.from_numpy(rows).float()).numpy()[:, paths.feature]
+    available = moves.available(torch.from_numpy(rows)).numpy()[:, paths.feature]
     v = x[:, paths.feature]
     low, high = paths.low, paths.high
     with np.errstate(invalid="ignore"):
@@ -328,7 +328,7 @@ class _Search:
         good = state.lower(np.full(len(rows), k)) > self.threshold
         gap = state.score - state.room - self.threshold
         dear = state.pays(k) * (1 + 1e-9) >= gap[:, None] / k
-        dear &= self.moves.available(torch.from_numpy(rows).float()).numpy()[:, self.paths.features]
+        dear &= self.moves.available(torch.from_numpy(rows)).numpy()[:, self.paths.features]
         held = np.zeros(len(rows), dtype=bool)
         size = max(1, MOST_VALUES // len(self.paths.leaf))
         for row in np.flatnonzero(~good & (gap > 0)).tolist():
