@@ -28,9 +28,9 @@ from ._words import best_words, dictionary_words, first_words, frequent_words, r
 
 # Exhaustive search joins in where it costs no more scores than this.
 FEW_SUBSETS = 2**18
-# Numbers of additions of a security curve; None is no limit.
+# Numbers of additions of a security curve; None is no limit. Those of `evaluation`, for pages, leave out 100.
 BUDGETS: tuple[int | None, ...] = (0, 1, 2, 5, 10, 25, 50, 100, None)
-# What the best of the attacks needs at least, for runs with little time: the others rarely find what these do not.
+# For runs with little time: those that evade most in the table of docs/detection.md, which the others met on fewer rows.
 QUICK = ("greedy", "benign_merge", "everything", "polish")
 
 
