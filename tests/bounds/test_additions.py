@@ -328,6 +328,7 @@ REFUSED = {
     "hooks":            (hooked,                                                  "hooks or a forward of its own"),
     "another forward":  (patched,                                                 "hooks or a forward of its own"),
     "train mode":       (lambda: nn.Sequential(nn.Linear(D, 1), nn.Dropout()).train(), "is in train mode"),
+    "a norm in training": (lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(D, 1)), "is in train mode"),
     "two scores":       (lambda: nn.Sequential(nn.Linear(D, 2)),                  "it has 2 scores"),
     "bfloat16":         (lambda: nn.Sequential(nn.Linear(D, 1)).bfloat16(),       "it computes in bfloat16"),
     "not finite":       (infinite,                                                "not finite"),

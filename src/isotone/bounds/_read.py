@@ -70,7 +70,8 @@ class Builder:
         reader = READERS.get(kind)
         if reader is None:
             raise Unreadable(f"{name} has no rule for bounds over additions")
-        if module.training and kind in CHANGES_IN_TRAINING:
+        # Some parametrizations, such as a spectral norm, change in train mode each time they are read.
+        if module.training and (kind in CHANGES_IN_TRAINING or parametrize.is_parametrized(module)):
             raise Unreadable(f"{name} is in train mode; call eval() first")
         unhooked(module, name)
         if getattr(module, "inplace", False) and source in self.shared:
