@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..certify import certify
 from ..verdict import Verdict
 from ._reading import narrow
 
@@ -65,6 +66,50 @@ class Floor(Protocol):
 
     def to_state(self) -> State:
         """Tensors, and facts that JSON can hold."""
+
+
+class OfNetwork:
+    """What floors that are one network of some columns share: all but how they are fitted.
+
+    `fit` sets `directions_` (of all columns), `used_` (the columns the network sees) and `network_`, of `made_of`.
+    """
+
+    made_of: ClassVar[type[nn.Module]]
+    directions_: tuple[int, ...]
+    used_: NDArray[np.int64]
+    network_: Any
+
+    def scores(self, X: Any) -> Scores:
+        """See `Floor`."""
+        return score_blocks(self.network_, X, self.used_)
+
+    def prove(self) -> FloorProof:
+        """The network by `isotone.certify`; what it does not look at cannot move it."""
+        ways = torch.tensor([self.directions_[j] for j in self.used_])
+        if not bool((ways != 0).any()):
+            return FloorProof(Verdict.PROVED, "the score looks at no feature that has a direction")
+        found = certify(self.network_, torch.zeros(2, len(self.used_)), ways, budget=64, seconds=0.0)
+        return FloorProof(found.verdict, found.reason, (found,))
+
+    def to_state(self) -> State:
+        """See `Floor`."""
+        return dict(self.network_.state_dict()), {
+            "kind": type(self).__name__,
+            "directions": list(self.directions_),
+            "used": self.used_.tolist(),
+            "network": self.network_.arguments,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor], facts: dict[str, Any]) -> Self:
+        """What `to_state` gave."""
+        floor = cls()
+        floor.directions_ = tuple(facts["directions"])
+        floor.used_ = np.asarray(facts["used"], dtype=np.int64)
+        floor.network_ = cls.made_of(**facts["network"])
+        floor.network_.load_state_dict(state)
+        floor.network_.eval()
+        return floor
 
 
 def score_blocks(network: nn.Module, X: Any, used: NDArray[np.int64]) -> Scores:

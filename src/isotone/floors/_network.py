@@ -13,10 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..certify import certify
 from ..nn import TabularNetwork
-from ..verdict import Verdict
-from ._floor import FloorProof, Scores, State, score_blocks, tick
+from ._floor import OfNetwork, score_blocks, tick
 from ._objectives import partial_auc_loss
 from ._pruning import pruned
 from ._reading import free_knots, knots_of, learnt, narrow
@@ -25,7 +23,7 @@ _MOST_COLUMNS = 2048
 
 
 @dataclass
-class NetworkFloor:
+class NetworkFloor(OfNetwork):
     """A monotone network; features of direction 0 are free.
 
     Args:
@@ -45,6 +43,8 @@ class NetworkFloor:
     >>> floor.scores(X)[:4].argmax(), floor.prove().verdict
     (np.int64(0), <Verdict.PROVED: 'proved'>)
     """
+
+    made_of = TabularNetwork
 
     hidden: tuple[int, ...] = (64, 64)
     stretches: int = 8
@@ -135,38 +135,6 @@ class NetworkFloor:
             optimizer.step()
         net.eval()
         tick(progress, 1.0, "network")
-
-    def scores(self, X: Any) -> Scores:
-        """See `Floor`."""
-        return score_blocks(self.network_, X, self.used_)
-
-    def prove(self) -> FloorProof:
-        """The network by `isotone.certify`; what it does not look at cannot move it."""
-        ways = torch.tensor([self.directions_[j] for j in self.used_])
-        if not bool((ways != 0).any()):
-            return FloorProof(Verdict.PROVED, "the score looks at no feature that has a direction")
-        found = certify(self.network_, torch.zeros(2, len(self.used_)), ways, budget=64, seconds=0.0)
-        return FloorProof(found.verdict, found.reason, (found,))
-
-    def to_state(self) -> State:
-        """See `Floor`."""
-        return dict(self.network_.state_dict()), {
-            "kind": "NetworkFloor",
-            "directions": list(self.directions_),
-            "used": self.used_.tolist(),
-            "network": self.network_.arguments,
-        }
-
-    @classmethod
-    def from_state(cls, state: dict[str, Tensor], facts: dict[str, Any]) -> Self:
-        """What `to_state` gave."""
-        floor = cls()
-        floor.directions_ = tuple(facts["directions"])
-        floor.used_ = np.asarray(facts["used"], dtype=np.int64)
-        floor.network_ = TabularNetwork(**facts["network"])
-        floor.network_.load_state_dict(state)
-        floor.network_.eval()
-        return floor
 
 
 def _some(rows: int, most: int, generator: torch.Generator) -> Tensor:

@@ -19,15 +19,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..certify import certify
 from ..nn import MaxPatterns
-from ._floor import FloorProof, Scores, State, score_blocks, tick
+from ._floor import OfNetwork, tick
 from ._objectives import partial_auc_loss
 from ._reading import MOST_ENTRIES, MOST_PARTS, Learnt, knots_of, learnt, narrow
 
 
 @dataclass
-class PatternFloor:
+class PatternFloor(OfNetwork):
     """Contains enough of a known bad pattern, more than any benign row does.
 
     Args:
@@ -48,6 +47,8 @@ class PatternFloor:
     >>> bool((floor.scores(X)[:2] > floor.scores(X)[2:].max()).all()), floor.prove().verdict
     (True, <Verdict.PROVED: 'proved'>)
     """
+
+    made_of = MaxPatterns
 
     units: int = 1024
     odds: float = 0.0
@@ -91,35 +92,6 @@ class PatternFloor:
         learner.learn(progress)
         return self
 
-    def scores(self, X: Any) -> Scores:
-        """See `Floor`."""
-        return score_blocks(self.network_, X, self.used_)
-
-    def prove(self) -> FloorProof:
-        """The network by `isotone.certify`; what it does not look at cannot move it."""
-        ways = torch.tensor([self.directions_[j] for j in self.used_])
-        found = certify(self.network_, torch.zeros(2, len(self.used_)), ways, budget=64, seconds=0.0)
-        return FloorProof(found.verdict, found.reason, (found,))
-
-    def to_state(self) -> State:
-        """See `Floor`."""
-        return dict(self.network_.state_dict()), {
-            "kind": "PatternFloor",
-            "directions": list(self.directions_),
-            "used": self.used_.tolist(),
-            "network": self.network_.arguments,
-        }
-
-    @classmethod
-    def from_state(cls, state: dict[str, Tensor], facts: dict[str, Any]) -> Self:
-        """What `to_state` gave."""
-        floor = cls()
-        floor.directions_ = tuple(facts["directions"])
-        floor.used_ = np.asarray(facts["used"], dtype=np.int64)
-        floor.network_ = MaxPatterns(**facts["network"])
-        floor.network_.load_state_dict(state)
-        return floor
-
 
 def _numbers(X: Any, used: NDArray[np.int64]) -> Tensor:
     return torch.from_numpy(narrow(X[:, used]))
@@ -135,7 +107,8 @@ class _Learner:
     """The rows of a fit as parts, and its steps."""
 
     def __init__(self, plan: PatternFloor, rows: Learnt, rate: float, seed: int) -> None:
-        self.plan, self.net, self.rate = plan, plan.network_, rate
+        self.plan, self.rate = plan, rate
+        self.net: MaxPatterns = plan.network_
         with torch.no_grad():
             self.bad, self.benign = (self.net.parts(_numbers(side, plan.used_)) for side in (rows.bad, rows.benign))
         self.bad_weight = torch.as_tensor(rows.bad_weight, dtype=torch.float32)
