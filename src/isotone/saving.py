@@ -55,7 +55,7 @@ def write(
         if beside is not None:
             beside(partial)
         written = {"format": FORMAT, "estimator": kind, "files": digests(partial), **facts}
-        (partial / _FACTS).write_text(json.dumps(written, indent=1))
+        (partial / _FACTS).write_text(json.dumps({**written, "digest": digest(written)}, indent=1))
         partial.rename(folder)
     except OSError as fault:
         raise CannotWrite(folder, fault.strerror or fault) from None
@@ -94,7 +94,14 @@ def read(place: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict
             f"{changed[0][0]} is not the file that was written",
             "a folder as save() wrote it is right",
         )
+    if facts.pop("digest", None) != digest(facts):
+        raise BadInput(f"load {folder}", f"{_FACTS} is not as it was written", "a folder as save() wrote it is right")
     return facts, state
+
+
+def digest(facts: dict[str, Any]) -> str:
+    """Tells an edit by accident; who edits on purpose can write it anew. As read back, so that a tuple is a list."""
+    return hashlib.sha256(json.dumps(json.loads(json.dumps(facts)), sort_keys=True).encode()).hexdigest()
 
 
 def _safetensor_error() -> type[Exception]:

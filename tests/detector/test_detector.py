@@ -221,6 +221,14 @@ def test_a_file_that_was_changed_is_refused(fitted, tmp_path):
         isotone.Detector.load(tmp_path / "detector")
 
 
+def test_a_threshold_that_was_edited_is_refused(fitted, tmp_path):
+    fitted.save(tmp_path / "detector")
+    facts = tmp_path / "detector" / "estimator.json"
+    facts.write_text(facts.read_text().replace('"supported": true', '"supported": false', 1))
+    with pytest.raises(BadInput, match=r"estimator.json is not as it was written"):
+        isotone.Detector.load(tmp_path / "detector")
+
+
 def test_a_free_lane_without_a_file_of_its_own_is_not_pickled(tmp_path):
     X, y = rows()
     detector = isotone.Detector(free=RandomForestClassifier(5, random_state=0), **QUICK).fit(X, y)
