@@ -28,23 +28,8 @@ GRAPH_EPOCHS, GRAPH_PATIENCE, GRAPH_RATE = 10, 4, 0.01
 DEAD = 1e-4  # standard deviation of validation logits
 
 
-def quiet_zeros_(embedding: nn.Embedding) -> None:
-    """Zeros, and MalConv's padding, start as nothing.
-
-    A window of one byte repeated adds up a column of weights 512 times, and such windows of zeros are in every file:
-    they win most maxima, which are then alike in all files, and a monotone head learns nothing from them (AUC 0.51 in
-    place of 0.67 on validation programs of the first split). Later the embedding of zero is learnt as any other.
-    """
-    with torch.no_grad():
-        embedding.weight[0] = 0
-        embedding.weight[256:] = 0
-
-
 def byte_network(monotone: bool) -> ByteNetwork:
-    network = ByteNetwork(CHANNELS, WINDOW, hidden=(HIDDEN,), monotone=monotone)
-    assert isinstance(network.encoder, GatedConvolution)
-    quiet_zeros_(network.encoder.embedding)
-    return network
+    return ByteNetwork(CHANNELS, WINDOW, hidden=(HIDDEN,), monotone=monotone)
 
 
 class MalConv(nn.Module):
@@ -54,7 +39,8 @@ class MalConv(nn.Module):
         super().__init__()
         self.encoder = GatedConvolution(WINDOW, CHANNELS)
         self.encoder.embedding = nn.Embedding(257, self.encoder.embedding.embedding_dim)
-        quiet_zeros_(self.encoder.embedding)
+        with torch.no_grad():
+            self.encoder.embedding.weight[[0, 256]] = 0  # padding as zeros, see `GatedConvolution`
         self.head = nn.Sequential(nn.Linear(CHANNELS, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 2))
 
     def of_embedded(self, embedded: Tensor) -> Tensor:

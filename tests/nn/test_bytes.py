@@ -358,3 +358,14 @@ def test_the_encoder_is_the_convolution_it_says():
     weight = encoder.convolution.weight.reshape(10, 8, 3).transpose(1, 2)  # (out, embedding, window)
     a, b = F.conv1d(encoder.embedding(x.int()).T[None], weight, encoder.convolution.bias, stride=8)[0].T.chunk(2, 1)
     assert torch.allclose(encoder(x.reshape(10, 8)), a * b.sigmoid(), atol=1e-5)
+
+
+@pytest.mark.parametrize(("byte", "learns"), [(0, False), (1, True)])
+def test_windows_of_zeros_start_as_nothing_and_teach_the_convolution_nothing(byte, learns):
+    encoder = GatedConvolution(8, 5, 3)
+    window = torch.full((1, 8), byte, dtype=torch.uint8)
+    encoder(window).sum().backward()
+    a, b = encoder.convolution.bias.chunk(2)
+    assert torch.allclose(encoder(window)[0], a * b.sigmoid()) != learns
+    assert bool(encoder.convolution.weight.grad.any()) == learns
+    assert bool(encoder.embedding.weight.grad[byte].any())  # the row itself is learnt as any other
