@@ -3,9 +3,9 @@
 The ELF programs of some folders. With `--label planted`, half of them get two blocks out of a few evil ones, at
 multiples of 512, and most others a block out of a few harmless ones, all with a tenth of their bytes drawn anew: what
 attacks do to networks that detect well. With `--label network`, by whether they can open a network connection, the
-names that make the label zeroed in their bytes: a hard question for so few files. Split by source package. Guaranteed
-networks beside their unconstrained twins and a MalConv with the same encoder; each is attacked where it detects.
-Figures depend on what is installed: they are for looking, the project's own data set is for judging.
+names that make the label hidden as in the project's own data set: a hard question for so few files. Split by source
+package. Guaranteed networks beside their unconstrained twins and a MalConv with the same encoder; each is attacked
+where it detects. Figures depend on what is installed: they are for looking, the project's own data set is for judging.
 
     python benchmarks/bytes.py [/usr/bin /usr/sbin ...] [--label planted] [--most 200] [--seeds 2] [--out file.json]
 """
@@ -30,7 +30,7 @@ import isotone
 from isotone.attack import ByteVictim, Insert, bytes_benign, bytes_genetic, bytes_optimised, bytes_windows
 from isotone.bounds import byte_certificate
 from isotone.byte_files import ByteRecipe, train_bytes
-from isotone.data import split
+from isotone.data import hide_names, split
 from isotone.evaluation import auc, detection, threshold_at
 from isotone.nn import ByteNetwork
 
@@ -113,10 +113,11 @@ def sources():
 
 
 def programs(folders, most):
-    """(bytes, label, source package) of ELF programs, the names of the label zeroed."""
+    """(bytes, label, source package) of stripped ELF programs, the names of the label hidden.
+
+    Zeros in place of a name would be a trace that says as much, and a table of symbols would name it a second time.
+    """
     build, source_of = facts_of_build(), sources()
-    names = b"|".join(name.encode() for name in sorted(build.MASKED, key=len, reverse=True))
-    masked = re.compile(rb"(?<![A-Za-z0-9_])(" + names + rb")(?![A-Za-z0-9_])")
     seen, found = set(), []
     for path in sorted({p for folder in folders for p in Path(folder).glob("*") if p.is_file()}):
         real = path.resolve()
@@ -126,13 +127,14 @@ def programs(folders, most):
         data = real.read_bytes()
         if data[:4] != b"\x7fELF":
             continue
-        symbols = ELFFile(io.BytesIO(data)).get_section_by_name(".dynsym")
-        if symbols is None:
+        elf = ELFFile(io.BytesIO(data))
+        symbols = elf.get_section_by_name(".dynsym")
+        if symbols is None or elf.get_section_by_name(".symtab") is not None:
             continue
         imports = {s.name.split("@")[0] for s in symbols.iter_symbols() if s["st_shndx"] == "SHN_UNDEF" and s.name}
         if len(imports) < build.FEWEST_IMPORTS:
             continue
-        hidden = masked.sub(lambda m: bytes(len(m[0])), data)
+        hidden = hide_names(data, build.MASKED)
         source = source_of.get(str(path)) or source_of.get(str(path).removeprefix("/usr")) or real.name
         found.append(
             (torch.frombuffer(bytearray(hidden), dtype=torch.uint8), int(bool(imports & build.NETWORK)), source)

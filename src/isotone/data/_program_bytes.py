@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import shutil
 import struct
 import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ def debian_program_bytes(folder: str | Path, rows: Any = None, *, hidden: bool =
         folder: where files are kept, each under its sha256; made if it is not there. Files that it holds are used as
             they are, if they have that sha256. An interrupted call goes on from what it holds.
         rows: a table of some rows of `debian_programs`, or dictionaries; all of them by default.
-        hidden: names in `masked_imports` are overwritten, as `hide_names` does.
+        hidden: names that are in `masked_imports` of any row of the data set are overwritten, as `hide_names` does.
 
     Yields:
         (row, bytes) in the order of the rows. A row whose file cannot be had any more is left out: Debian keeps one
@@ -68,40 +70,46 @@ def debian_program_bytes(folder: str | Path, rows: Any = None, *, hidden: bool =
 
 
 def hide_names(data: bytes, names: Iterable[str]) -> bytes:
-    """An ELF file with some names of its string table for the loader overwritten, so that they cannot be read from it.
+    """An ELF file with some names overwritten, in its string table for the loader and wherever they stand as words.
 
-    Each is overwritten by another name of the same length of that table, chosen by its hash, or by the beginning of a
-    longer one. Zeros would not do: a run of zeros between names says what has stood there. The table then names
-    something twice, which is in other files the case for no name: a trace that is left, though one that no window of a
-    file shows by itself. A name that is the end of a longer one, as linkers store them, stays, since the longer one may
-    be read.
+    Each is overwritten by another name of the same length of that table, chosen by its hash; else by two that fill it, or
+    by the beginning of a longer one. Zeros would not do: a run of zeros between names says what has stood there. The
+    table then names something twice, which is in other files the case for no name: a trace that is left, though one that
+    no window of a file shows by itself. What is part of a longer name stays, since the longer one may be read.
 
     Args:
         data: the file. It cannot be run any more.
-        names: what to hide.
+        names: what to hide. The same ones in all files: a word that is left in those of one label alone tells it.
 
     Returns:
         As many bytes; the same bytes where there is no such table.
 
-    Cost: linear in the table.
+    Cost: linear in the file.
 
     >>> hide_names(b"no program", ["socket"])
     b'no program'
     """
     start, stop = _string_table(data)
-    table = bytearray(data[start:stop])
-    unwanted = {name.encode() for name in names}
+    unwanted = {name.encode() for name in names if name}
+    if start == stop or not unwanted:
+        return data
     # Libraries and versions stand there too; they have a dot.
-    others = sorted({one for one in bytes(table).split(b"\0") if one and b"." not in one} - unwanted)
-    for name in sorted(unwanted):
-        at = table.find(b"\0" + name + b"\0")
-        while name and at >= 0:
-            same = [one for one in others if len(one) == len(name)] or [one for one in others if len(one) > len(name)]
-            digest = int.from_bytes(hashlib.sha256(name + bytes(data[:64])).digest()[:8], "big")
-            chosen = same[digest % len(same)] if same else b"x" * len(name)
-            table[at + 1 : at + 1 + len(name)] = chosen[: len(name)]
-            at = table.find(b"\0" + name + b"\0", at + 1)
-    return data[:start] + bytes(table) + data[stop:]
+    others = sorted({one for one in data[start:stop].split(b"\0") if one and b"." not in one} - unwanted)
+    instead = {name: _instead(name, others, data[:64]) for name in unwanted}
+    words = b"|".join(re.escape(name) for name in sorted(unwanted, key=len, reverse=True))
+    return re.sub(rb"(?<![A-Za-z0-9_])(?:" + words + rb")(?![A-Za-z0-9_])", lambda found: instead[found[0]], data)
+
+
+def _instead(name: bytes, others: list[bytes], salt: bytes) -> bytes:
+    """Names of a file in the place of another one, as long as it."""
+    size = len(name)
+    fits = [one for one in others if len(one) == size]
+    if not fits:
+        of_size: dict[int, bytes] = {len(one): one for one in others}
+        fits = [one + b"\0" + of_size[size - len(one) - 1] for one in others if size - len(one) - 1 in of_size]
+    fits = fits or [one for one in others if len(one) > size] or [b"x" * size]
+    digest = int.from_bytes(hashlib.sha256(name + salt).digest()[:8], "big")
+    return fits[digest % len(fits)][:size]
 
 
 def _string_table(data: bytes) -> tuple[int, int]:
@@ -140,7 +148,12 @@ def _each(rows: list[dict[str, Any]], folder: Path, *, hidden: bool) -> Iterator
             kept[sha256] = data
         for row in group:
             if (found := kept[row["sha256"]]) is not None:
-                yield row, hide_names(found, row["masked_imports"]) if hidden else found
+                yield row, hide_names(found, _masked()) if hidden else found
+
+
+@cache
+def _masked() -> frozenset[str]:
+    return frozenset(name for row in debian_programs()["masked_imports"].to_pylist() for name in row)
 
 
 def _kept(folder: Path, sha256: str) -> bytes | None:
