@@ -1,5 +1,7 @@
 """Detectors of files: trained on a folder, kept, and closed to whatever cannot be read."""
 
+import json
+import math
 import os
 import random
 import resource
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from isotone import saving
 from isotone.byte_files import ByteDetector, ByteRecipe, logits_of_files, train_byte_detector, train_bytes
 from isotone.errors import BadInput, CannotWrite, NotAModel
 from isotone.files import Refused
@@ -47,23 +50,17 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def detector(folder):
-    recipe, seen = ByteRecipe(epochs=6, learning_rate=0.03), []
-    found = train_byte_detector(
-        folder,
-        folder / "labels.csv",
-        max_false_alarm_rate=0.25,
-        recipe=recipe,
-        watch=lambda *e: seen.append(e),
-        **SMALL,
-    )
-    assert len(seen) == len(found.facts["epochs"])
-    return found
+    recipe = ByteRecipe(epochs=6, learning_rate=0.03)
+    return train_byte_detector(folder, folder / "labels.csv", max_false_alarm_rate=0.25, recipe=recipe, **SMALL)
 
 
 def test_it_learns_and_says_what_it_found(detector):
     facts = detector.facts
     assert facts["files"] == {"training": 90, "validation": 30, "test": 30}
-    assert facts["detection"] > 0.9
+    assert facts["detection"]["rate"] > 0.9
+    assert facts["detection"]["low"] < facts["detection"]["rate"]
+    assert facts["false_alarms"]["of"] == 15
+    assert facts["repeated"] == 0
     assert facts["epochs"][-1]["loss"] < facts["epochs"][0]["loss"]
 
 
@@ -78,13 +75,28 @@ def test_it_is_kept_and_read_again(detector, tmp_path, folder):
         detector.save(place)
 
 
+def edited(place, **what):
+    path = place / "estimator.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | what))
+
+
+def made_infinite(place):
+    """A threshold above which nothing ever is, with a digest that fits."""
+    path = place / "estimator.json"
+    facts = json.loads(path.read_text()) | {"threshold": math.inf}
+    facts.pop("digest")
+    path.write_text(json.dumps(facts | {"digest": saving.digest(facts)}))
+
+
 # fmt: off
 BROKEN_FOLDERS = {
-    # what is done to the folder                                                     what is said
-    "no weights":       (lambda p: (p / "weights.safetensors").unlink(),             "FileNotFoundError"),
-    "torn weights":     (lambda p: os.truncate(p / "weights.safetensors", 100),      "cannot be read"),
-    "no settings":      (lambda p: (p / "byte_model.json").write_text("{}"),         "KeyError"),
-    "another format":   (lambda p: (p / "byte_model.json").write_text('{"format": 9}'), "format 9"),
+    # what is done to the folder                                            what is said
+    "no weights":       (lambda p: (p / "weights.safetensors").unlink(),    "cannot be read"),
+    "torn weights":     (lambda p: os.truncate(p / "weights.safetensors", 100), "cannot be read"),
+    "no settings":      (lambda p: (p / "estimator.json").write_text("{}"), "format None of None"),
+    "another format":   (lambda p: edited(p, format=9),                     "format 9"),
+    "another threshold": (lambda p: edited(p, threshold=99.0),              "not as it was written"),
+    "no alarm ever":    (made_infinite,                                     "no finite number"),
 }
 # fmt: on
 
@@ -96,6 +108,20 @@ def test_a_folder_that_is_no_model(what, detector, tmp_path):
     act(place)
     with pytest.raises(NotAModel, match=said):
         ByteDetector.load(place)
+
+
+def test_a_file_that_is_there_twice_is_on_one_side(folder, tmp_path):
+    rows = ["path,label"]
+    for i in range(150):
+        for copy in ("a", "b"):
+            (tmp_path / f"f{i}{copy}").write_bytes((folder / f"f{i}").read_bytes() + bytes([i]))
+            rows.append(f"f{i}{copy},{i % 2}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    made = train_byte_detector(
+        tmp_path, tmp_path / "labels.csv", max_false_alarm_rate=0.25, recipe=ByteRecipe(epochs=1), **SMALL
+    )
+    assert sum(made.facts["files"].values()) + made.facts["repeated"] == 300
+    assert made.facts["repeated"] > 50
 
 
 def test_what_is_added_to_a_bad_file_keeps_it_an_alarm(detector, folder, tmp_path):
@@ -131,18 +157,20 @@ def test_a_score_that_is_no_number_is_an_alarm(detector, folder):
     assert found.alarm
 
 
-def test_a_thousand_malformed_files_end_in_a_score_or_in_a_refusal(detector, tmp_path):
+@pytest.mark.parametrize("seeds", [3, pytest.param(34, marks=pytest.mark.slow)])  # the second: a thousand files
+def test_malformed_files_end_in_a_score_or_in_a_refusal(detector, tmp_path, seeds):
     path, scored = tmp_path / "it", 0
     start, memory = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for kind in REAL:
         for how in BREAK:
-            for seed in range(34):
+            for seed in range(seeds):
                 data = malformed(kind, how, seed)
                 path.write_bytes(data[:4096])  # what is malformed is in front, and a thousand files take a while
                 (found,) = detector.scan([path])
                 assert (found.score is None) == bool(found.refused)
                 scored += found.score is not None
-    assert scored == 34 * len(REAL) * len(BREAK) > 1000
+    assert scored == seeds * len(REAL) * len(BREAK)
+    assert 34 * len(REAL) * len(BREAK) > 1000
     assert time.monotonic() - start < 120
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 100_000  # kilobytes
 

@@ -72,10 +72,10 @@ def debian_program_bytes(folder: str | Path, rows: Any = None, *, hidden: bool =
 def hide_names(data: bytes, names: Iterable[str]) -> bytes:
     """An ELF file with some names overwritten, in its string table for the loader and wherever they stand as words.
 
-    Each is overwritten by another name of the same length of that table, chosen by its hash; else by two that fill it, or
-    by the beginning of a longer one. Zeros would not do: a run of zeros between names says what has stood there. The
-    table then names something twice, which is in other files the case for no name: a trace that is left, though one that
-    no window of a file shows by itself. What is part of a longer name stays, since the longer one may be read.
+    Each is overwritten by another name of the same length of that table, chosen by its hash; else by two that fill it,
+    or by the beginning of a longer one. Zeros would not do: a run of zeros between names says what has stood there. The
+    table then names something twice, which is in other files the case for no name: a trace that is left, though one
+    that no window of a file shows by itself. What is part of a longer name stays, since the longer one may be read.
 
     Args:
         data: the file. It cannot be run any more.
