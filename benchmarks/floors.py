@@ -39,11 +39,8 @@ FLOORS = {
     "patterns, rarity": (lambda: floors.PatternFloor(steps=0), "as they start"),
     "patterns, odds": (lambda: floors.PatternFloor(units=4096, odds=0.5, steps=0), "weighed by odds too"),
     "patterns, trained": (floors.PatternFloor, "200 steps on the band of low false alarms"),
-    "best of seven": (
-        lambda: floors.BestFloor(floors.best_floor().candidates),
-        "the choice among each, each pair and all three",
-    ),
-    "best floor": (floors.best_floor, "the best of patterns, trees and their sums on held-out training rows"),
+    "sum of single features": (floors.AdditiveFloor, "logistic regression with weights of at least 0"),
+    "best floor": (floors.best_floor, "the best of patterns and two sums with trees on held-out training rows"),
 }
 QUICK = ("pruned LightGBM", "patterns, rarity")
 

@@ -23,6 +23,7 @@ from isotone.evaluation import (
     roc,
     spread,
     threshold_at,
+    whole_share,
 )
 
 
@@ -87,6 +88,14 @@ def test_the_threshold_keeps_its_own_false_alarms_and_is_the_lowest_that_does(sc
     lower = negatives[negatives < threshold]
     if len(lower):
         assert (negatives > lower.max()).sum() > most - 1e-6
+
+
+def test_a_share_of_rows_that_is_whole_is_all_of_it():
+    # 0.29 * 100 is 28.999999999999996
+    assert all(whole_share(count / rows, rows) == count for rows in range(1, 301) for count in range(rows + 1))
+    assert whole_share(0.0099, 100) == 0
+    assert threshold_at(np.arange(100.0), 0.29) == 70.0
+    assert threshold_at(np.arange(100.0), 1.0) == -math.inf
 
 
 def test_detection_and_false_alarms_are_shares_above_the_threshold():

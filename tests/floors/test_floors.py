@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from isotone.errors import BadInput
 from isotone.floors import (
+    AdditiveFloor,
     BestFloor,
     BoosterFloor,
     NetworkFloor,
@@ -32,6 +33,7 @@ FLOORS = {
     "patterns, as they start": lambda: PatternFloor(steps=0, odds=0.5),
     "booster":             lambda: BoosterFloor(trees=30),
     "booster, unpruned":   lambda: BoosterFloor(trees=30, prune=False),
+    "additive":            AdditiveFloor,
     "network":             lambda: NetworkFloor(hidden=(8,), warm=20, steps=10),
     "sum":                 lambda: SumFloor([PatternFloor(steps=5), BoosterFloor(trees=10)], [2.0, 1.0]),
     "best":                lambda: BestFloor([PatternFloor(steps=5), BoosterFloor(trees=10)]),

@@ -1,9 +1,10 @@
 """The monotone lane of a guarded detector: scores that no addition lowers, trained for few false alarms."""
 
+from ..evaluation import detection_near as detection_near
+from ._additive import AdditiveFloor as AdditiveFloor
 from ._best import BestFloor as BestFloor
 from ._best import SumFloor as SumFloor
 from ._best import best_floor as best_floor
-from ._best import detection_near as detection_near
 from ._best import floor_from_state as floor_from_state
 from ._booster import BoosterFloor as BoosterFloor
 from ._floor import Floor as Floor

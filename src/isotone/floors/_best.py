@@ -11,29 +11,16 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import BadInput, require
+from ..evaluation import detection_near
 from ..verdict import Verdict
+from ._additive import AdditiveFloor
 from ._booster import BoosterFloor
 from ._floor import FloorProof, Scores, State, tick
 from ._network import NetworkFloor
 from ._patterns import PatternFloor
-
-
-def detection_near(scores: Scores, labels: NDArray[Any], rate: float) -> float:
-    """Mean share of bad rows above the thresholds of false-alarm rates from half to one and a half times `rate`.
-
-    One threshold is set by few benign rows; their neighbours say much the same, and the mean of all is steadier.
-
-    >>> detection_near(np.array([3.0, 2.0, 1.0, 0.0]), np.array([1, 0, 1, 0]), 0.5)
-    0.8
-    """
-    benign, bad = np.sort(scores[labels == 0]), scores[labels == 1]
-    levels = np.linspace(rate / 2, rate * 3 / 2, 5)
-    kept = [benign[max(0, len(benign) - 1 - int(level * len(benign) + 1e-9))] for level in levels]
-    return float(np.mean([(bad > threshold).mean() for threshold in kept]))
 
 
 @dataclass
@@ -241,15 +228,16 @@ class BestFloor:
 
 
 def best_floor() -> BestFloor:
-    """Trained patterns, or patterns as they start with a monotone booster, or all three, by validation rows.
+    """Trained patterns, or patterns as they start with trees, or single features with trees, by validation rows.
 
-    Where LightGBM is not installed: either patterns, or both. Of many ways to combine them these did best on validation
-    rows of several splits of two sets (benchmarks/floors.py); many ways to choose from would mean wrong choices.
+    Where LightGBM is not installed both come without trees. Of many ways to combine floors these did best on folds of
+    the training and validation rows of five sets (benchmarks/floor_folds.py); many ways to choose from would mean
+    wrong choices.
     """
-    patterns = [PatternFloor(), PatternFloor(units=4096, odds=0.5, steps=0)]
+    candidates = [PatternFloor(), PatternFloor(units=4096, odds=0.5, steps=0), AdditiveFloor()]
     if importlib.util.find_spec("lightgbm"):
-        return BestFloor([*patterns, BoosterFloor(prune=False)], ((0,), (1, 2), (0, 1, 2)))
-    return BestFloor(patterns)
+        return BestFloor([*candidates, BoosterFloor(prune=False)], ((0,), (1, 3), (2, 3)))
+    return BestFloor(candidates, ((0,), (1,), (2,)))
 
 
 def floor_from_state(state: dict[str, Tensor], facts: dict[str, Any]) -> Any:
@@ -258,7 +246,9 @@ def floor_from_state(state: dict[str, Tensor], facts: dict[str, Any]) -> Any:
     Raises:
         BadInput: of no kind that is known.
     """
-    kinds: dict[str, Any] = {kind.__name__: kind for kind in (PatternFloor, BoosterFloor, NetworkFloor, SumFloor)}
+    kinds: dict[str, Any] = {
+        kind.__name__: kind for kind in (PatternFloor, BoosterFloor, AdditiveFloor, NetworkFloor, SumFloor)
+    }
     if (kind := facts.get("kind")) not in kinds:
         raise BadInput("floor", f"the kind {kind!r} came", f"one of {', '.join(sorted(kinds))} is right")
     return kinds[kind].from_state(state, facts)
