@@ -13,11 +13,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from isotone import cli
+from isotone.byte_files import ByteDetector
 from isotone.families import NetworkScorer
-from isotone.model_folder import FACTS, MODEL, WEIGHTS, ModelFolder
+from isotone.model_folder import FACTS, MODEL, WEIGHTS, ByteFolder, ModelFolder
+from isotone.nn import ByteNetwork
 from small import ROWS, folder_of, names_table, numbers_table, write
 
 COMMANDS = ("demo", "train", "score", "calibrate", "compare", "attack", "certify", "audit", "headroom", "report")
@@ -127,6 +130,103 @@ def test_the_whole_way(tmp_path, run, way):
     code, out, _ = run("report", place, "--out", tmp_path / "page.html")
     assert (code, out) == (0, f"{tmp_path / 'page.html'}\n")
     assert (tmp_path / "page.html").read_bytes() == (place / "report.html").read_bytes()
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """Files, half of which have an evil window, and their labels."""
+    place, rng, rows = tmp_path / "files", np.random.default_rng(0), ["path,label"]
+    place.mkdir()
+    for i in range(120):
+        windows = [bytes([kind]) * 512 for kind in rng.integers(8, size=4)]
+        windows[2] = (b"an evil sign...." if i % 2 else b"a harmless sign.") * 32
+        (place / f"f{i:03}").write_bytes(b"".join(windows))
+        rows.append(f"f{i:03},{i % 2}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    return place, tmp_path / "labels.csv"
+
+
+@pytest.mark.slow
+def test_raw_files_are_trained_on(tmp_path, run, raw, monkeypatch):
+    monkeypatch.setattr("isotone.nn._bytes_windows.BLOCK_BYTES", 8192)
+    files, labels = raw
+    place, rate = tmp_path / "model", ("--max-false-alarms", "0.25")
+    code, out, err = run("train", "--bytes", files, "--labels", labels, *rate, "--out", place)
+    assert code == 0, err
+    assert "PROVED: Appending any bytes" in out
+    assert "95 % interval" in out
+    assert "read the files: done" in err
+    assert "the best was epoch" in err
+    assert sorted(path.name for path in place.iterdir()) == ["certificate.json", "detector", "model.json"]
+    assert "--replace" in one_sentence(*run("train", "--bytes", files, "--labels", labels, "--out", place))
+    code, out, _ = run("score", place, files)
+    alarms = [json.loads(line)["verdict"] == "alarm" for line in out.splitlines()]
+    assert code == 0
+    assert sum(alarms[1::2]) > 50
+    assert sum(alarms[::2]) < 25
+
+
+def test_raw_files_are_scored_and_their_model_certified(tmp_path, run, raw):
+    files, labels = raw
+    torch.manual_seed(0)
+    detector = ByteDetector(ByteNetwork(8, hidden=(4,), embedding=3).eval(), -1e9, {"max_false_alarm_rate": 0.25})
+    place = ByteFolder.proved(detector).save(tmp_path / "model")
+    (files / "f001").write_bytes((files / "f001").read_bytes() + bytes(9000))
+    (files / "gone").symlink_to(tmp_path / "nothing")
+    code, out, err = run("score", place, files, "--reasons")
+    found = [json.loads(line) for line in out.splitlines()]
+    assert (code, len(found)) == (3, 121)
+    assert err.endswith("1 could not be read\n")
+    assert found[1]["certified"]["append_any"]
+    assert found[1]["reasons"]
+    assert found[-1]["errors"] == ["it cannot be opened (No such file or directory)"]
+
+    assert run("certify", place)[0] == 0
+    assert json.loads(run("certify", place, "--json", "--out", tmp_path / "it.json")[1])["verdict"] == "proved"
+    assert json.loads((tmp_path / "it.json").read_text())["claims"]
+    for command in (["report", place], ["attack", place, labels], ["certify", place, "--check", tmp_path / "it.json"]):
+        assert "`isotone score` and `isotone certify` take it" in one_sentence(*run(*command))
+    covers = json.loads((place / "certificate.json").read_text())
+    (place / "certificate.json").write_text(json.dumps(covers | {"covers": {"network": "", "threshold": ""}}))
+    code, out, _ = run("certify", place)
+    assert (code, "CHANGED since its certificate was made: the network is another" in out) == (3, True)
+    assert "the certificate is void" in run("score", place, files)[2]
+
+
+RAW_FAULTS = [
+    # what is in the table of labels, the sentence, why
+    ("file,label\nf000,1\n", "it has no column 'path'", "another column"),
+    ("path,label\nnone,1\n", "'none' is no file", "no such file"),
+    ("path,label\n../labels.csv,1\n", "one inside the folder is right", "a way out of the folder"),
+    ("path,label\nf000,bad\n", "0 or 1 is right", "a word as a label"),
+    ("path,label\nf000,1\nf001,0\n", "each side needs 2 of each", "hardly any files"),
+    (None, "at least 299 are needed", "too few for the rate"),
+]
+
+
+@pytest.mark.parametrize(("table", "sentence", "why"), RAW_FAULTS, ids=[why for *_, why in RAW_FAULTS])
+def test_a_fault_in_raw_files_is_one_sentence(tmp_path, run, raw, *, table, sentence, why):
+    files, labels = raw
+    if table is not None:
+        labels.write_text(table)
+    asked = ("train", "--bytes", files, "--labels", labels, "--quiet", "--out", tmp_path / "model")
+    assert sentence in one_sentence(*run(*asked))
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--bytes", "files"], "one came without the other"),
+        (["--labels", "labels.csv"], "one came without the other"),
+        (["--bytes", "files", "--labels", "labels.csv", "--adds", "x"], "adds came with them"),
+        (["rows.csv"], "Missing DATA with --label"),
+    ],
+)
+def test_options_of_tables_and_of_raw_files_do_not_mix(run, tmp_path, more, said):
+    code, out, err = run("train", *more, "--out", tmp_path / "model")
+    assert (code, out) == (2, "")
+    assert said in " ".join(err.split())
 
 
 def test_quiet_is_silent_and_attack_says_what_the_guarantee_buys(run, model, data):

@@ -16,6 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
+from .bounds import ByteCertificate, byte_certificate
 from .certify import (
     Certificate,
     Check,
@@ -28,7 +29,7 @@ from .certify import (
     save_witness,
 )
 from .errors import BadInput, CannotWrite, require
-from .model_folder import GuardedFolder, ModelFolder, load
+from .model_folder import ByteFolder, GuardedFolder, ModelFolder, holds_bytes, load
 from .progress import Bar
 from .progress import Progress as Bars
 from .proving import Subject, subject
@@ -76,7 +77,14 @@ def named(
 
 def changes(target: str) -> tuple[str, ...]:
     """For a model folder: what is no longer as its certificate says, a sentence each."""
+    if target and holds_bytes(target):
+        return ByteFolder.load(target).changes()
     return load(target).changes() if target and Path(target).is_dir() else ()
+
+
+def proved_bytes(target: str) -> ByteCertificate | None:
+    """For the folder of a detector of raw files: the certificate that its network gets now; None for all else."""
+    return byte_certificate(ByteFolder.load(target).detector.network) if target and holds_bytes(target) else None
 
 
 def proved_floor(target: str) -> tuple[str, int] | None:
@@ -171,7 +179,7 @@ def proof_bar(progress: Bars) -> Progress:
     return said
 
 
-def write_certificate(path: Path, certificate: Certificate, factory: str) -> None:
+def write_certificate(path: Path, certificate: Certificate | ByteCertificate, factory: str) -> None:
     """The certificate as JSON, with the name under which its model can be made again."""
     whole = json.dumps({"factory": factory, **certificate.to_dict()}, indent=1, allow_nan=False)
     partial = path.with_name(f".{path.name}.{os.getpid()}")

@@ -46,9 +46,18 @@ def demo(
 
 @app.command()
 def train(
-    data: Data,
-    label: Annotated[str, typer.Option(help="The column of labels: 0 and 1, or two words.")],
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="The model folder to write.")],
+    data: Annotated[
+        Path | None, typer.Argument(help="CSV, TSV, Parquet, JSONL or SVMlight (also .gz).", show_default=False)
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="The column of labels: 0 and 1, or two words.")] = None,
+    raw: Annotated[
+        Path | None, typer.Option("--bytes", help="A folder of raw files in place of DATA, with --labels.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="With --bytes: CSV with columns path, label (0 or 1) and, if known, group.")
+    ] = None,
     adds: Annotated[
         list[str] | None, typer.Option(help="Features (names, globs) an attacker can add; default: all.")
     ] = None,
@@ -87,6 +96,11 @@ def train(
     from .model_folder import writable  # noqa: PLC0415
     from .tuning import Tuning  # noqa: PLC0415
 
+    if raw is not None or labels is not None:
+        _train_bytes(context, raw, labels, out, max_false_alarms, replace=replace, quiet=quiet)
+        return
+    if data is None or label is None:
+        raise typer.BadParameter("Missing DATA with --label, or --bytes with --labels.")
     place = writable(out, replace=replace)
     tuning = None if tune is None else Tuning(tune, place.with_name(f".{place.name}.tuning"))
     question = Question(
@@ -125,10 +139,42 @@ def train(
     _finish(folder, folder.save(out, replace=replace))
 
 
+def _train_bytes(
+    context: typer.Context,
+    raw: Path | None,
+    labels: Path | None,
+    out: Path,
+    rate: float,
+    *,
+    replace: bool,
+    quiet: bool,
+) -> None:
+    from .byte_files import train_byte_detector  # noqa: PLC0415
+    from .model_folder import ByteFolder, writable  # noqa: PLC0415
+
+    known = {"raw", "labels", "out", "max_false_alarms", "replace", "quiet"}
+    given = [name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"]
+    if raw is None or labels is None or (more := sorted(set(given) - known)):
+        said = f"{more[0]} came with them" if raw and labels else "one came without the other"
+        raise typer.BadParameter(f"--bytes and --labels: {said}; both, with --out and --max-false-alarms, are right.")
+    writable(out, replace=replace)
+    with _progress(quiet) as progress:
+        detector = train_byte_detector(raw, labels, max_false_alarm_rate=rate, progress=progress)
+    folder = ByteFolder.proved(detector)
+    place = folder.save(out, replace=replace)
+    typer.echo(folder.told())
+    typer.echo(f"model   {place}")
+
+
 @app.command()
 def score(
     model: Model,
-    data: Annotated[Path, typer.Argument(help="CSV, TSV, Parquet, JSONL, SVMlight; - is JSONL on standard input.")],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV, TSV, Parquet, JSONL, SVMlight; - is JSONL on standard input. Raw files: a file or a folder."
+        ),
+    ],
     id_column: Annotated[str | None, typer.Option("--id", help="A column that names the rows.")] = None,
     reasons: Annotated[bool, typer.Option("--reasons", help="Why each alarm, and a few facts that suffice.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="A table instead of JSON lines.")] = False,
@@ -137,9 +183,13 @@ def score(
 
     Exit code: 0 if every row could be read, 3 if not.
     """
-    from .model_folder import load  # noqa: PLC0415
+    from .model_folder import holds_bytes, load  # noqa: PLC0415
     from .scoring import Tally, score_records  # noqa: PLC0415
 
+    if holds_bytes(model):
+        if as_csv or id_column is not None:
+            raise typer.BadParameter("--csv and --id are for tables; a model of raw files gives JSON lines.")
+        _score_files(model, data, reasons=reasons)
     folder = load(model)
     for change in folder.changes():
         typer.echo(f"the certificate is void, no alarm is called certified: {change}", err=True)
@@ -151,6 +201,18 @@ def score(
             sys.stdout.write(lines)
             if str(data) == "-":
                 sys.stdout.flush()  # whoever waits at the other end of the pipe has asked for these rows
+    typer.echo(str(tally), err=True)
+    raise typer.Exit(3 if tally.failed else 0)
+
+
+def _score_files(model: Path, place: Path, *, reasons: bool) -> None:
+    from .model_folder import ByteFolder, FileTally, file_records  # noqa: PLC0415
+
+    folder, tally = ByteFolder.load(model), FileTally()
+    for change in folder.changes():
+        typer.echo(f"the certificate is void, no alarm is called certified: {change}", err=True)
+    for line in file_records(folder, place, reasons=reasons, tally=tally):
+        sys.stdout.write(line)
     typer.echo(str(tally), err=True)
     raise typer.Exit(3 if tally.failed else 0)
 
@@ -287,8 +349,13 @@ def certify(
         again = certifying.replay_file(inputs, target)
         typer.echo(str(again))
         raise typer.Exit(1 if again.falls else 0)
+    if check is None and (proof := certifying.proved_bytes(target)) is not None:
+        if out is not None:
+            certifying.write_certificate(out, proof, target)
+        said = json.dumps(proof.to_dict(), indent=1) if as_json else str(proof)
+        _say_proof(said, certifying.EXIT[proof.verdict], certifying.changes(target), apart=as_json)
     if check is None and (told := certifying.proved_floor(target)) is not None:
-        _say_floor(*told, certifying.changes(target))
+        _say_proof(*told, certifying.changes(target))
     found = certifying.named(target, inputs, directions or (), domain or ())
     changed = () if check is not None else certifying.changes(target)
     if check is not None:
@@ -307,10 +374,10 @@ def certify(
     raise typer.Exit(certificate.exit_code or (3 if changed else 0))
 
 
-def _say_floor(said: str, code: int, changed: tuple[str, ...]) -> None:
+def _say_proof(said: str, code: int, changed: tuple[str, ...], *, apart: bool = False) -> None:
     typer.echo(said)
     for change in changed:
-        typer.echo(f"CHANGED since its certificate was made: {change}")
+        typer.echo(f"CHANGED since its certificate was made: {change}", err=apart)
     raise typer.Exit(code or (3 if changed else 0))
 
 

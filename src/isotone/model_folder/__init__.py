@@ -1,5 +1,9 @@
-"""A trained detector on disk: a monotone network and its twin, or a guarded detector; no pickle in it."""
+"""A trained detector on disk: a monotone network and its twin, a guarded detector, or one of raw files; no pickle."""
 
+from ._byte_records import FileTally as FileTally
+from ._byte_records import file_records as file_records
+from ._bytes import ByteFolder as ByteFolder
+from ._bytes import holds_bytes as holds_bytes
 from ._folder import CERTIFICATE as CERTIFICATE
 from ._folder import FACTS as FACTS
 from ._folder import MODEL as MODEL

@@ -206,7 +206,12 @@ class ModelFolder:
         about = _json(place, MODEL)
         if "kind" in about:
             right = "a monotone network and its twin would be right"
-            raise BadInput(str(folder), f"it holds a {about['kind']} detector", right, "Its report has its attacks.")
+            then = (
+                "`isotone score` and `isotone certify` take it."
+                if about["kind"] == "bytes"
+                else "Its report has its attacks."
+            )
+            raise BadInput(str(folder), f"it holds a {about['kind']} detector", right, then)
         if about.get("format") != FORMAT:
             raise NotAModel(place, f"{MODEL} has format {about.get('format')!r}, and this version reads {FORMAT}")
         try:
