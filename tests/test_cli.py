@@ -178,7 +178,7 @@ def test_raw_files_are_scored_and_their_model_certified(tmp_path, run, raw):
     assert (code, len(found)) == (3, 121)
     assert err.endswith("1 could not be read\n")
     assert found[1]["certified"]["append_any"]
-    assert found[1]["reasons"]
+    assert (found[1]["reasons"], found[1]["rewritten"], found[1]["format"]) == ([], None, None)
     assert found[-1]["errors"] == ["it cannot be opened (No such file or directory)"]
 
     assert run("certify", place)[0] == 0

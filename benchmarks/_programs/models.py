@@ -24,11 +24,14 @@ from .sides import Sides
 CHANNELS, WINDOW, HIDDEN, WIDTH = 32, 512, 32, 32
 PADDED = 2**17  # bytes to which MalConv pads or cuts a file
 BYTES = ByteRecipe(epochs=4, patience=4, batch_size=16, learning_rate=2e-3)
+WORDS, WORD_CHANNELS, WORD_RATE = 2**14, 128, 0.01
 GRAPH_EPOCHS, GRAPH_PATIENCE, GRAPH_RATE = 10, 4, 0.01
 DEAD = 1e-4  # standard deviation of validation logits
 
 
-def byte_network(monotone: bool) -> ByteNetwork:
+def byte_network(monotone: bool, *, words: bool = False) -> ByteNetwork:
+    if words:
+        return ByteNetwork(WORD_CHANNELS, WINDOW, hidden=(HIDDEN,), words=WORDS, monotone=monotone)
     return ByteNetwork(CHANNELS, WINDOW, hidden=(HIDDEN,), monotone=monotone)
 
 
@@ -95,6 +98,8 @@ BYTE_MODELS: dict[str, Callable[[], nn.Module]] = {
     "bytes, monotone":  lambda: byte_network(monotone=True),
     "bytes, free head": lambda: byte_network(monotone=False),
     "MalConv":          MalConv,
+    "words, monotone":  lambda: byte_network(monotone=True, words=True),
+    "words, free head": lambda: byte_network(monotone=False, words=True),
 }
 GRAPH_MODELS: dict[str, Callable[[int], nn.Module]] = {
     "graphs, monotone":     ours,
@@ -106,7 +111,7 @@ GRAPH_MODELS: dict[str, Callable[[int], nn.Module]] = {
 }
 # fmt: on
 IMPORT_MODELS = {"imports, monotone": True, "imports, free": False}
-GUARANTEED = ("imports, monotone", "bytes, monotone", "graphs, monotone")
+GUARANTEED = ("imports, monotone", "bytes, monotone", "words, monotone", "graphs, monotone")
 
 
 def of_imports(name: str, sides: Sides) -> NetworkScorer:
@@ -121,7 +126,8 @@ def of_bytes(name: str, sides: Sides) -> nn.Module:
     training, validation = ((sides.files(part), sides.labels[part]) for part in ("train", "validation"))
     if isinstance(model, ByteNetwork):
         model.centre_(training[0][:64], float(training[1].mean()))
-        recipe = ByteRecipe(**{**BYTES.__dict__, "seed": sides.seed})
+        rate = WORD_RATE if model.arguments["words"] else BYTES.learning_rate
+        recipe = ByteRecipe(**{**BYTES.__dict__, "seed": sides.seed, "learning_rate": rate})
         train_bytes(model, training, validation, recipe)
         return model
     return fitted(model, training, validation, sides.seed, list, BYTES.epochs, BYTES.patience, BYTES.learning_rate)

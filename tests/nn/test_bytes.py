@@ -1,6 +1,7 @@
 """Byte networks: the exact maximum over the complete windows of a file, with its gradient, in any company."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from torch.nn import functional as F  # noqa: N812
 
 import isotone
 from isotone.errors import BadInput
-from isotone.nn import ByteNetwork, ByteStream, GatedConvolution, Windows
+from isotone.nn import ByteNetwork, ByteStream, GatedConvolution, Windows, Words
 from isotone.nn import _bytes_windows as grid
+from isotone.nn._bytes_words import FACTOR
 
 
 def file_of(length, seed=0, distinct=256):
@@ -358,6 +360,53 @@ def test_the_encoder_is_the_convolution_it_says():
     weight = encoder.convolution.weight.reshape(10, 8, 3).transpose(1, 2)  # (out, embedding, window)
     a, b = F.conv1d(encoder.embedding(x.int()).T[None], weight, encoder.convolution.bias, stride=8)[0].T.chunk(2, 1)
     assert torch.allclose(encoder(x.reshape(10, 8)), a * b.sigmoid(), atol=1e-5)
+
+
+def words_of(data, window=64):
+    """Their rows, by another way."""
+    found = []
+    for start in range(0, len(data) // window * window, window):
+        piece = data[start : start + window]
+        hashes = []
+        for word in re.findall(rb"[A-Za-z0-9_]+", piece):
+            if len(word) >= 4:
+                value = sum((byte + 1) * pow(FACTOR, at + 1, 2**64) for at, byte in enumerate(word)) % 2**64
+                signed = value - 2**64 if value >= 2**63 else value
+                mixed = ((signed ^ (signed >> 32)) * 0x2545F4914F6CDD1D) % 2**64
+                hashes.append((mixed >> 24 & 2**39 - 1) % 50)
+        found.append(hashes)
+    return found
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.lists(st.sampled_from([b"connect", b"bind", b"abc", b"_x9", b"\0", b" ", b"\xff\xfe", b"longer_word"])))
+def test_words_are_the_runs_of_letters_of_each_window(data):
+    file = b"".join(data).ljust(128, b"\0")[:128]
+    encoder = Words(64, 5, rows=50)
+    windows = torch.tensor(list(file), dtype=torch.uint8).reshape(2, 64)
+    rows, window = encoder.rows_of(windows)
+    expected = words_of(file)
+    assert [rows[window == at].tolist() for at in range(2)] == expected
+    values = encoder(windows)
+    for at, hashes in enumerate(expected):
+        table = encoder.table.weight[hashes] if hashes else torch.zeros(1, 5)
+        assert torch.equal(values[at], table.amax(0).relu())
+
+
+def test_a_network_of_words_says_the_same_wherever_they_stand_and_only_rises():
+    torch.manual_seed(0)
+    net = ByteNetwork(8, 64, hidden=(4,), words=100).eval()
+    a, b = b"\0connect\0".ljust(64, b"\0"), b"can not connect".rjust(64, b"\1")
+    with torch.no_grad():
+        assert bool((net([a + b]) >= net([a])).all())
+        assert torch.equal(net.encoder(torch.tensor([list(a)]))[0].relu() > net.encoder(torch.tensor([list(b)]))[0],
+                           torch.zeros(8, dtype=torch.bool))  # fmt: skip
+    again = ByteNetwork(**net.arguments)
+    again.load_state_dict(net.state_dict())
+    assert torch.equal(again.eval()([a, b]), net([a, b]))
+    stream = ByteStream(net)
+    stream.feed(a + b)
+    assert torch.equal(stream.score(), net([a + b])[0])
 
 
 @pytest.mark.parametrize(("byte", "learns"), [(0, False), (1, True)])

@@ -9,6 +9,7 @@ from ._bytes_encoder import GatedConvolution as GatedConvolution
 from ._bytes_encoder import GlobalGate as GlobalGate
 from ._bytes_stream import ByteStream as ByteStream
 from ._bytes_windows import Windows as Windows
+from ._bytes_words import Words as Words
 from ._dense import MonotoneLinear as MonotoneLinear
 from ._dense import MonotoneMLP as MonotoneMLP
 from ._dense import Saturating as Saturating

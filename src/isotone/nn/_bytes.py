@@ -19,6 +19,7 @@ from ..errors import BadInput
 from ._bytes_encoder import GatedConvolution, GlobalGate, channels_of
 from ._bytes_pool import Features, pooled
 from ._bytes_windows import Windows, check_files
+from ._bytes_words import Words
 from ._dense import MonotoneLinear, MonotoneMLP, trunk
 from ._initialize import initialize_
 from ._settling import settle_
@@ -38,10 +39,12 @@ class ByteNetwork(nn.Module):
         hidden: width of each hidden layer of the head.
         labels: logits; each is monotone by itself. Do not put a softmax over them.
         embedding: numbers that stand for a byte.
+        words: rows of a table of `Words`, which then say the channels in place of the gated convolution; 0 for none.
+            Programs are better told by their words (docs/bytes.md), whatever else by its bytes.
         context: channels of a `GlobalGate`, by which the whole file weighs each window; 0 for none.
         monotone: False for the unconstrained twin: the head is free.
         encoder: in place of the embedding and gated convolution: any module (n, window) uint8 -> (n, channels) that
-            looks at each window by itself, with any weights. `channels` and `embedding` are then not used.
+            looks at each window by itself, with any weights. `channels`, `embedding` and `words` are then not used.
         head: in place of the monotone layers: (files, channels) -> (files, labels). It must rise with every channel;
             `isotone.certify(net.head, torch.zeros(2, net.channels), +1, (0, None))` says whether it does.
 
@@ -73,6 +76,7 @@ class ByteNetwork(nn.Module):
         labels: int = 1,
         *,
         embedding: int = 8,
+        words: int = 0,
         context: int = 0,
         monotone: bool = True,
         encoder: nn.Module | None = None,
@@ -82,9 +86,11 @@ class ByteNetwork(nn.Module):
         self.windows = Windows(window, window if stride is None else stride)
         self.arguments: dict[str, Any] = {
             "channels": channels, "window": window, "stride": self.windows.stride, "hidden": list(hidden),
-            "labels": labels, "embedding": embedding, "context": context, "monotone": monotone,
+            "labels": labels, "embedding": embedding, "words": words, "context": context, "monotone": monotone,
         }  # fmt: skip
-        self.encoder = GatedConvolution(window, channels, embedding) if encoder is None else encoder
+        if encoder is None:
+            encoder = Words(window, channels, words) if words else GatedConvolution(window, channels, embedding)
+        self.encoder = encoder
         self.channels = channels_of(self.encoder, window)
         self.gate = None
         if context:
