@@ -21,7 +21,7 @@ from isotone.nn import _bytes_windows as grid
 
 from .test_files import BREAK, REAL, malformed
 
-SMALL = {"channels": 8, "window": 16, "hidden": (6,), "embedding": 3}
+SMALL = {"channels": 8, "window": 16, "hidden": (6,), "embedding": 3, "words": 0}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -122,6 +122,16 @@ def test_a_file_that_is_there_twice_is_on_one_side(folder, tmp_path):
     )
     assert sum(made.facts["files"].values()) + made.facts["repeated"] == 300
     assert made.facts["repeated"] > 50
+
+
+def test_validation_files_choose_what_it_reads(folder):
+    small = {key: value for key, value in SMALL.items() if key != "words"}
+    recipe = ByteRecipe(epochs=1, learning_rate=0.03)
+    made = train_byte_detector(folder, folder / "labels.csv", max_false_alarm_rate=0.25, recipe=recipe, **small)
+    selection = made.facts["selection"]
+    assert set(selection) == {"bytes", "words"}
+    assert selection[made.facts["encoder"]] == max(selection.values())
+    assert bool(made.network.arguments["words"]) == (made.facts["encoder"] == "words")
 
 
 def test_what_is_added_to_a_bad_file_keeps_it_an_alarm(detector, folder, tmp_path):

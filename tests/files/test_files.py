@@ -96,6 +96,43 @@ def test_the_parts_of_a_pe():
     assert found.regions("header", "slack") == ((0, 0x200), (0x3F0, 0x400), (0x500, 0x600))
 
 
+def exporting(names=(b"first", b"second"), forwarded=False):
+    """A PE of 64 bits whose .data, loaded at 0x2000, holds a table of exports from .text, loaded at 0x1000."""
+    data = bytearray(pe(((b".text", 0x200, 0x200, 0x200), (b".data", 0x200, 0x200, 0x400)), optional=240))
+    fields = 0x80 + 24
+    data[fields : fields + 2] = struct.pack("<H", 0x20B)
+    struct.pack_into("<I2I", data, fields + 108, 16, 0x2000, 0x100)
+    for i, address in enumerate((0x1000, 0x2000)):
+        struct.pack_into("<I", data, fields + 240 + 40 * i + 12, address)
+    table, count = 0x400, len(names)
+    struct.pack_into("<3I2I5I", data, table, 0, 0, 0, 0x20F0, 1, count, count, 0x2030, 0x2050, 0x2070)
+    for i, name in enumerate(names):
+        struct.pack_into("<I", data, table + 0x30 + 4 * i, 0x2080 if forwarded else 0x1010 + 0x40 * (count - i))
+        struct.pack_into("<I", data, table + 0x50 + 4 * i, 0x2090 + 16 * i)
+        struct.pack_into("<H", data, table + 0x70 + 2 * i, i)
+        data[table + 0x90 + 16 * i : table + 0xA0 + 16 * i] = name.ljust(16, b"\0")
+    return bytes(data)
+
+
+def test_what_a_pe_exports_is_named_as_lief_names_it():
+    data = exporting()
+    found = layout(data)
+    assert found.functions == (Part("second", "function", 0x250, 0x290), Part("first", "function", 0x290, 0x400))
+    assert found.at(0x2A0, 0x2B0) == ".text (first)"
+    theirs = pytest.importorskip("lief").parse(list(data)).exported_functions
+    assert {(one.name, one.address - 0x1000 + 0x200) for one in theirs} == {(f.name, f.start) for f in found.functions}
+    assert layout(exporting(forwarded=True)).functions == ()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_torn_table_of_exports_ends_in_parts(seed):
+    rng, data = random.Random(seed), bytearray(exporting())
+    for _ in range(20):
+        data[rng.choice([rng.randrange(0x400, 0x500), rng.randrange(0x98, 0x1D8)])] = rng.choice([0, 0x7F, 0xFF])
+    with contextlib.suppress(Refused):
+        covers(layout(bytes(data)))
+
+
 def covers(found):
     at = 0
     for part in found.parts:

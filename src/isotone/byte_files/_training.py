@@ -49,6 +49,11 @@ class ByteHistory:
     epochs: tuple[dict[str, float], ...]
     best_epoch: int
 
+    @property
+    def best(self) -> float:
+        """The selection of the best epoch."""
+        return self.epochs[self.best_epoch]["selection"]
+
 
 def train_bytes(
     network: ByteNetwork,

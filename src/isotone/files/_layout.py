@@ -53,7 +53,8 @@ class Layout:
         length: of the file.
         alignment: to which sections are placed in the file; 1 if nothing says so.
         parts: all of them; every byte is in one at least.
-        functions: of an ELF file with symbols, where they lie; they have the kind "function" and are no parts.
+        functions: of an ELF file with symbols, where they lie, and what a PE exports by name; they have the kind
+            "function" and are no parts.
     """
 
     format: str
@@ -221,7 +222,46 @@ def _pe(file: Any, head: bytes, path: object) -> Layout:
             if 0 < loaded < size:
                 parts.append(Part(f"slack of {name_}", "slack", start + loaded, start + size))
     sane = alignment if 0 < alignment <= 2**16 else 1
-    return _whole("PE", file, sane, parts)
+    rows = [struct.unpack_from("<8x4I", table, 40 * i) for i in range(count)]
+    return _whole("PE", file, sane, parts, _exports(file, fields, rows))
+
+
+def _exports(file: Any, fields: bytes, rows: Sequence[tuple[int, ...]]) -> list[Part]:
+    """What a PE exports by name, up to the next one or the end of the section; no badly placed ones."""
+    directories = {0x10B: 96, 0x20B: 112}.get(int.from_bytes(fields[:2], "little"), len(fields))
+    if len(fields) < directories + 8:
+        return []
+
+    def spot(address: int) -> tuple[int, int]:
+        """Offset in the file, and where the section ends there; (0, 0) for an address in none."""
+        for loaded, start, size, offset in rows:
+            if start <= address < start + (min(size, loaded) or size):
+                base = offset // 512 * 512
+                return base + address - start, min(base + (min(size, loaded) or size), len(file))
+        return 0, 0
+
+    def numbers(address: int, kind: str, count: int) -> tuple[int, ...]:
+        at, end = spot(address)
+        size = struct.calcsize("<" + kind)
+        fit = min(count, max(0, end - at) // size, MOST_SYMBOLS)
+        return struct.unpack(f"<{fit}{kind}", bytes(file[at : at + fit * size]))
+
+    first, size = struct.unpack_from("<2I", fields, directories)
+    about = numbers(first, "I", 10)
+    if not first or len(about) < 10:
+        return []
+    functions, names = numbers(about[7], "I", about[5]), numbers(about[8], "I", about[6])
+    ordinals = numbers(about[9], "H", about[6])
+    found = []
+    for name, ordinal in zip(names, ordinals, strict=False):
+        at, end = spot(functions[ordinal]) if ordinal < len(functions) else (0, 0)
+        forwarded = at and first <= functions[ordinal] < first + size
+        text, stop = spot(name)
+        if at < end and text < stop and not forwarded:
+            found.append((at, end, _name(bytes(file[text : min(stop, text + LONGEST_NAME)]), 0, "function")))
+    found.sort()
+    starts = [at for at, *_ in found]
+    return [Part(name, "function", at, min([end, *starts[n + 1 : n + 2]])) for n, (at, end, name) in enumerate(found)]
 
 
 def _name(strings: bytes, at: int, otherwise: str) -> str:

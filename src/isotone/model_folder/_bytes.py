@@ -62,6 +62,7 @@ class ByteFolder:
         facts, lines = self.detector.facts, []
         sides = ", ".join(f"{count:,} {side}" for side, count in facts["files"].items())
         lines.append(f"files        {sides}; {facts['repeated']:,} left out, the same as one of an earlier side")
+        lines.append(f"it reads     {facts['encoder']}, as validation files chose")
         for name, key in (("detection", "detection"), ("false alarms", "false_alarms")):
             one = facts[key]
             rate, low, high = (f"{100 * one[end]:.1f}" for end in ("rate", "low", "high"))
