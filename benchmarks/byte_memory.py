@@ -5,6 +5,7 @@ process: our two passes, and the naive computation that keeps every window. Peak
 and what of it is above the start of the step. Where the naive one fits, loss and gradients are compared.
 
     python benchmarks/byte_memory.py [--threads 2] [--out benchmarks/results/byte_memory.json]
+    python benchmarks/byte_memory.py --throughput [--out ...]   only MB/s of training and scoring, side by side
 """
 
 import argparse
@@ -113,6 +114,42 @@ def compared(path):
     return {"loss": abs(ours - theirs) / abs(theirs), "gradients": worst}
 
 
+WAYS = {
+    "two passes": lambda: (network_of(0), False),
+    "words, two passes": lambda: (ByteNetwork(words=2**14).train(), False),
+    "naive": lambda: (network_of(0), True),
+}
+
+
+def throughput(threads, repeats):
+    """MB/s of a training step and of a score, for files of 1 and 16 MB of random bytes; the ways take turns."""
+    torch.set_num_threads(threads)
+    made_of, seconds = {name: make() for name, make in WAYS.items()}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        for size in (1, 16):
+            path = Path(folder) / f"{size}"
+            made(path, size)
+            for turn in range(repeats + 1):
+                for name, (network, is_naive) in made_of.items():
+                    for what in ("training", "scoring"):
+                        network.train(what == "training")
+                        with FileBytes(path) as file, torch.set_grad_enabled(what == "training"):
+                            start = time.monotonic()
+                            if what == "training":
+                                step_of(network, file, is_naive)
+                            else:
+                                naive(network, file) if is_naive else network([file])
+                            if turn:  # the first one warms up
+                                seconds.setdefault((name, what, size), []).append(time.monotonic() - start)
+    found = []
+    for (name, what, size), values in seconds.items():
+        rate = size / statistics.median(values)
+        found.append({"way": name, "what": what, "megabytes": size, "threads": threads, "runs": len(values),
+                      "mb_per_second": rate})  # fmt: skip
+        print(f"{name:18} {what:9} {size:3} MB  {rate:7.1f} MB/s", flush=True)
+    return found
+
+
 def made(path, megabytes):
     random = np.random.default_rng(megabytes)
     with path.open("wb") as stream:
@@ -140,6 +177,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--throughput", action="store_true")
     parser.add_argument("--step", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--compare", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -148,6 +186,12 @@ def main():
         return
     if given.compare:
         print(json.dumps(compared(given.compare)))
+        return
+    if given.throughput:
+        found = throughput(given.threads, given.repeats)
+        if given.out:
+            before = json.loads(given.out.read_text()) if given.out.exists() else {}
+            given.out.write_text(json.dumps(before | {"throughput": found}, indent=1) + "\n")
         return
     runs, differences = [], {}
     with tempfile.TemporaryDirectory() as folder:

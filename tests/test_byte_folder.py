@@ -133,6 +133,15 @@ def test_no_alarm_is_certified_by_the_proof_of_another_detector(folder, tmp_path
         assert record["certified"] == {"append_any": False, "insert_multiples_of": None, "margin": None}
 
 
+def test_an_alarm_by_a_hair_is_not_certified(tmp_path):
+    (tmp_path / "it").write_bytes(b"x" * 600)
+    with torch.no_grad():
+        logit = float(detector().network([b"x" * 600]))
+    for above, sure in ((1e-5, False), (1e-3, True)):
+        (record,) = records(ByteFolder.proved(detector(threshold=logit - above)), tmp_path)
+        assert (record["verdict"], record["certified"]["append_any"]) == ("alarm", sure)
+
+
 def test_with_windows_that_overlap_only_appending_is_certified(tmp_path):
     (tmp_path / "it").write_bytes(b"x" * 600)
     (record,) = records(ByteFolder.proved(detector(64, 16)), tmp_path / "it")

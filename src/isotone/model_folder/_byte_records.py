@@ -22,6 +22,8 @@ from ..files import FileBytes, Layout, Refused, layout
 from ._bytes import ByteFolder
 
 NO_NUMBER = "its score is not a number"
+# The proof is one in real arithmetic; in floats an ELU of the head can fall by a unit in the last place.
+ROUNDING = 1e-4
 A_LINK = "it is a link to a folder, which is not followed"
 
 
@@ -53,7 +55,7 @@ def file_records(
         BadInput: there is nothing at that place.
 
     A record has `file`, `bytes`, `score` (0 to 1), `logit`, `threshold`, `fpr_target`, `verdict` ("alarm" or "clear"),
-    `certified` (`append_any`: whether nothing that is appended can undo the alarm; `insert_multiples_of`: neither can
+    `certified` (`append_any`: whether nothing that is appended can undo the alarm, which is 1e-4 above the threshold; `insert_multiples_of`: neither can
     what is inserted at multiples of so many bytes, in multiples of them; `margin`: how far the logit is above the
     threshold), `reasons` (byte ranges, the section, function or exported name they fall in, and the logit of each with
     those before it alone), `rewritten` (`logit`: what is left with headers and slack overwritten and sections inserted;
@@ -124,7 +126,7 @@ class _Writer:
     def _record(self, name: str, size: int | None, logit: float | None) -> dict[str, Any]:
         threshold = self._detector.threshold
         alarm = logit is None or logit > threshold
-        sure = self._certified and alarm and logit is not None
+        sure = self._certified and logit is not None and logit - threshold > ROUNDING
         return {
             "file": name,
             "bytes": size,
