@@ -145,3 +145,58 @@ def test_no_trial_of_ten_thousand_goes_below_the_floor(attack, aggregation):
     assert trials >= 10_000
     floor = floors.repeat(len(attacked.scores) // len(floors))
     assert bool((attacked.scores >= floor - 1e-5 * floor.abs().clamp(min=1)).all())
+
+
+def hooked(net: GraphNetwork) -> GraphNetwork:
+    net.register_forward_hook(lambda module, given, logits: -logits)
+    return net
+
+
+def layer_hooked(net: GraphNetwork) -> GraphNetwork:
+    net.layers[0].register_forward_pre_hook(lambda module, given: None)
+    return net
+
+
+def replaced(net: GraphNetwork) -> GraphNetwork:
+    net.together = lambda graphs: GraphNetwork.together(net, graphs)
+    return net
+
+
+class Falling(GraphNetwork):
+    def forward(self, *given, **more):
+        return -super().forward(*given, **more)
+
+
+# fmt: off
+AROUND = [
+    # what was done                                      said               why
+    (lambda: hooked(GraphNetwork(2, 4, 1)),              "has a hook",      "a hook turns the logits round"),
+    (lambda: layer_hooked(GraphNetwork(2, 4, 1)),        "has a hook",      "a hook of a layer"),
+    (lambda: replaced(GraphNetwork(2, 4, 1)),            "of its own",      "a method put on the object"),
+    (lambda: Falling(2, 4, 1),                           "a subclass",      "a subclass with another forward"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("make", "said", "why"), AROUND, ids=[why for *_, why in AROUND])
+def test_code_around_the_units_is_not_vouched_for(make, said, why):
+    certificate = graph_certificate(make().eval())
+    assert certificate.verdict is Verdict.UNKNOWN
+    assert said in certificate.reason
+
+
+def test_a_hook_that_comes_later_makes_a_certificate_void(proved):
+    net, certificate = proved
+    handle = net.register_forward_hook(lambda module, given, logits: -logits)
+    try:
+        assert not certificate.valid_for(net)
+    finally:
+        handle.remove()
+    assert certificate.valid_for(net)
+
+
+def test_a_part_that_is_still_in_training_mode_is_refused():
+    net = GraphNetwork(2, 4, 1).eval()
+    net.head.train()
+    with pytest.raises(BadInput, match="a part of it"):
+        graph_certificate(net)

@@ -64,6 +64,17 @@ def test_an_unknown_pool_is_refused_with_those_there_are(kind):
         GraphConv(3, 3, aggregation=kind)
 
 
+class Peeking(nn.Module):
+    """Looks at one node alone on a few small ones, and at others where there are large or many."""
+
+    def __init__(self, at: str) -> None:
+        super().__init__()
+        self.at = at
+
+    def forward(self, x):
+        return x * (x.max() < 5 if self.at == "largest" else len(x) < 50)
+
+
 # fmt: off
 WRONG = [
     # call                                                                     said                     why
@@ -75,6 +86,8 @@ WRONG = [
     (lambda: GraphNetwork(3, encoder=nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))), "BatchNorm1d", "it mixes nodes"),
     (lambda: GraphNetwork(3, encoder=nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5))), "Dropout",       "another time, other numbers"),
     (lambda: GraphNetwork(3, encoder=nn.Softmax(dim=0)),                       "other nodes stood beside", "it mixes nodes"),
+    (lambda: GraphNetwork(3, encoder=Peeking("largest")),                      "other nodes stood beside", "it looks for large neighbours"),
+    (lambda: GraphNetwork(3, encoder=Peeking("count")),                        "other nodes stood beside", "it counts the nodes of large graphs"),
     (lambda: GraphNetwork(3, encoder=nn.Flatten(0)),                           "from 6 nodes",          "no row per node"),
     (lambda: network().centre_(graph(3, 5, 0), prior=1.0),                     "between 0 and 1",       "no logit is so large"),
     (lambda: GraphTwin("gnn", 3),                                              "'gcn', 'sage'",         "no such kind"),
@@ -275,6 +288,42 @@ def test_a_feature_that_grows_raises_and_a_free_one_may_not():
     one = graph(5, 8, 0)
     more = one.with_(x=one.x + torch.tensor([0.0, 1.0, -1.0]))
     assert bool(net(more) >= net(one) - ROUNDING)
+
+
+# Numbers at the ends of float32
+
+
+@pytest.mark.parametrize("aggregation", POOLS)
+def test_numbers_at_the_ends_of_float32_do_not_make_a_score_nan(aggregation):
+    """NaN is above no threshold: it would be an evasion."""
+    net, one = network(aggregation=aggregation, readout=POOLS, directions=(0, 1, -1)), graph(5, 9, 0)
+    with torch.no_grad():
+        net.layers[1].mixing.weight[0] = 0.0  # infinity times 0
+        net.head.layers[0].weight[0] = 0.0
+    large = torch.tensor([[v, -v, v] for v in (3e38, -3e38)])
+    edges = torch.tensor([[5, 6, 0, 0], [0, 1, 5, 0]])
+    trials = [
+        one.plus(large, edges),
+        one.plus(large, edges, edge_weight=torch.full((4,), 3e38)),
+        one.with_(edge_weight=torch.full((9,), 3e38, dtype=torch.float64)),
+    ]
+    for larger in trials:
+        assert bool(net(larger) >= net(one) - ROUNDING)
+
+
+def test_an_encoder_that_has_no_number_for_a_node_says_nothing_of_it():
+    class Logarithm(nn.Module):
+        def forward(self, x):
+            return x.log()
+
+    net, one = GraphNetwork(3, encoder=Logarithm()).eval(), graph(5, 9, 0)
+    assert bool(net(one.plus(torch.full((1, 3), -1.0))) >= net(one) - ROUNDING)
+
+
+def test_a_million_terms_in_another_order_are_the_same_sum():
+    values = torch.cat([torch.full((1, 1), 2.0**24), torch.ones(1_000_000, 1)])
+    owner = torch.zeros(len(values), dtype=torch.int64)
+    assert torch.equal(pool("sum", values, owner, 1), pool("sum", values.flip(0), owner, 1))
 
 
 # Proof

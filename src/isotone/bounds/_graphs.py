@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..certify import Certificate, certify
 from ..errors import BadInput
 from ..graphs import Graphs, read
-from ..nn import GraphNetwork, GraphTwin, PaddedGraphs
+from ..nn import GraphConv, GraphNetwork, GraphTwin, PaddedGraphs
 from ..nn._graphs import states_of
 from ..verdict import Verdict
 
@@ -45,6 +45,7 @@ ARGUMENT = (
 NOT_COVERED = (
     "Removing or replacing nodes or edges, calls that are redirected (an edge is lost), functions that are merged.",
     "Changing the features of nodes that exist, but for those of a direction.",
+    "An encoder of your own is tried on nodes beside others, and not proved to look at each by itself.",
     "What turns a program into a graph: additions to the program must be additions to the graph.",
 )
 # fmt: on
@@ -72,6 +73,8 @@ class GraphCertificate:
 
     def valid_for(self, network: GraphNetwork) -> bool:
         """Whether the network still is what was judged; the verdict is void otherwise."""
+        if _changed(network):
+            return False
         asked = _asked(network, self._nodes)
         return asked.keys() == self.parts.keys() and all(
             self.parts[name].valid_for(model) for name, (model, *_) in asked.items()
@@ -130,8 +133,12 @@ def graph_certificate(
     >>> isotone.bounds.graph_certificate(nn.Linear(2, 1).eval()).verdict
     <Verdict.UNKNOWN: 'unknown'>
     """
-    if network.training:
-        raise BadInput("graph_certificate", "a network in training mode came", "network.eval() is right")
+    if any(part.training for part in network.modules()):
+        raise BadInput(
+            "graph_certificate", "a network in training mode came, or a part of it", "network.eval() is right"
+        )
+    if changed := _changed(network):
+        return GraphCertificate(Verdict.UNKNOWN, changed, {}, ())
     if not isinstance(network, GraphNetwork | GraphTwin):
         reason = f"isotone knows nothing of how {type(network).__name__} treats additions"
         return GraphCertificate(Verdict.UNKNOWN, reason, {}, ())
@@ -153,6 +160,22 @@ def graph_certificate(
         return GraphCertificate(Verdict.PROVED, "", found, (*CLAIMS, *_growing(network)))
     reason = ", ".join(name for name, part in found.items() if part.verdict is not Verdict.PROVED) + " not proved"
     return GraphCertificate(Verdict.UNKNOWN, reason, found, ())
+
+
+def _changed(network: nn.Module) -> str:
+    """Where code that nobody has judged stands around the units: a subclass, a hook, a method put on the object."""
+    parts = network.named_modules() if isinstance(network, GraphNetwork) else ()
+    for name, part in parts:
+        if not isinstance(part, GraphNetwork | GraphConv):
+            continue
+        called = f"{name!r}" if name else "the network"
+        if type(part) not in (GraphNetwork, GraphConv):
+            return f"{called} is a {type(part).__name__}, a subclass of which isotone knows nothing"
+        if part._forward_hooks or part._forward_pre_hooks:
+            return f"{called} has a hook, of which isotone knows nothing"
+        if own := sorted(name for name in vars(part) if callable(getattr(type(part), name, None))):
+            return f"{called} has a {own[0]}() of its own, of which isotone knows nothing"
+    return ""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from ._dense import MonotoneLinear, MonotoneMLP
 from ._graphs_pool import Places, check_pool, pool
 
 Activation = Literal["relu", "saturating"]
+# States and messages are cut off here, so that no sum of them leaves float32. A cut falls nowhere.
+MOST = 1e12
 # Rising, and at least 0 everywhere. "saturating" is 1 - exp(-x) from 0 on: concave, where relu is convex.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
@@ -109,16 +111,16 @@ class GraphConv(nn.Module):
         index = edges.source if edges.types is None else edges.types * h.shape[-2] + edges.source
         brought = messages.index_select(-2, index)
         if edges.weights is not None:
-            brought = brought * edges.weights[..., None]
+            brought = (brought * edges.weights[..., None].to(brought)).clamp(max=MOST)
         return self.mix(h, pool(self.aggregation, brought, edges.target, h.shape[-2], edges.places))
 
     def message(self, h: Tensor) -> Tensor:
         """What each node would send over an edge of each relation: (..., relations * nodes, out_features)."""
-        return torch.cat([layer(h).relu() for layer in self.messages], dim=-2)
+        return torch.cat([layer(h).clamp(0.0, MOST) for layer in self.messages], dim=-2)
 
     def mix(self, h: Tensor, heard: Tensor) -> Tensor:
         """A node's next state, from its own and what it hears."""
-        return ACTIVATIONS[self.activation](self.mixing(torch.cat([h, heard], dim=-1)))
+        return ACTIVATIONS[self.activation](self.mixing(torch.cat([h, heard], dim=-1))).clamp(max=MOST)
 
     def extra_repr(self) -> str:
         """What is pooled how."""

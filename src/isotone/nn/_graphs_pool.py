@@ -96,7 +96,7 @@ def pool(kind: str, values: Tensor, owner: Tensor, sets: int, places: Places | N
         index = owner[:, None].expand(values.shape)
         return nothing.scatter_reduce(-2, index, values, "amax", include_self=True)
     if kind in ("sum", "log1p_sum"):
-        total = nothing.index_add(-2, owner, values)
+        total = _sum(values, owner, nothing, exact=places is None)
         return total.log1p() if kind == "log1p_sum" else total
     found = _TOP.fullmatch(kind)
     assert found
@@ -107,6 +107,13 @@ def pool(kind: str, values: Tensor, owner: Tensor, sets: int, places: Places | N
         largest: Tensor = torch.topk(apart, min(k, places.each), dim=-2).values
         return largest.sum(dim=-2)
     return _top(k, values, owner, nothing)
+
+
+def _sum(values: Tensor, owner: Tensor, nothing: Tensor, *, exact: bool) -> Tensor:
+    """Sums; in float64 where graphs may be large: in float32 a million terms in another order are another number."""
+    if not exact or values.device.type == "mps":
+        return nothing.index_add(-2, owner, values)
+    return nothing.double().index_add(-2, owner, values.double()).to(values.dtype)
 
 
 def _top(k: int, values: Tensor, owner: Tensor, nothing: Tensor) -> Tensor:
