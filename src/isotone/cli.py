@@ -153,7 +153,8 @@ def _train_bytes(
     from .model_folder import ByteFolder, writable  # noqa: PLC0415
 
     known = {"raw", "labels", "out", "max_false_alarms", "replace", "quiet"}
-    given = [name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"]
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     if raw is None or labels is None or (more := sorted(set(given) - known)):
         said = f"{more[0]} came with them" if raw and labels else "one came without the other"
         raise typer.BadParameter(f"--bytes and --labels: {said}; both, with --out and --max-false-alarms, are right.")

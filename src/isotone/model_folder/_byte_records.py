@@ -55,7 +55,7 @@ def file_records(
         BadInput: there is nothing at that place.
 
     A record has `file`, `bytes`, `score` (0 to 1), `logit`, `threshold`, `fpr_target`, `verdict` ("alarm" or "clear"),
-    `certified` (`append_any`: whether nothing that is appended can undo the alarm, which is then at least 1e-4 above the
+    `certified` (`append_any`: whether nothing that is appended can undo the alarm, which is then 1e-4 or more above the
     threshold; `insert_multiples_of`: neither can what is inserted at multiples of so many bytes, in multiples of them;
     `margin`: how far the logit is above the threshold), `reasons` (byte ranges, the section, function or exported name
     they fall in, and the logit of each with those before it alone), `rewritten` (`logit`: what is left with headers and

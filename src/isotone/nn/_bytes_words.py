@@ -49,7 +49,7 @@ class Words(nn.Module):
         """The channels of each window."""
         rows, window = self.rows_of(windows)
         found = self.table(rows)
-        nothing = found.new_zeros(len(windows), self.channels)
+        nothing: Tensor = found.new_zeros(len(windows), self.channels)
         return nothing.scatter_reduce(0, window[:, None].expand_as(found), found, "amax")
 
     @torch.no_grad()
