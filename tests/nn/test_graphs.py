@@ -78,7 +78,7 @@ class Peeking(nn.Module):
 # fmt: off
 WRONG = [
     # call                                                                     said                     why
-    (lambda: GraphConv(3, 3, activation="gelu"),                               "'relu' or 'saturating'", "it dips"),
+    (lambda: GraphConv(3, 3, activation="gelu"),                               "'relu' or 'log1p'", "it dips"),
     (lambda: network()(torch.ones(2, 4), torch.zeros(2, 0, dtype=torch.int64)), "made for 3",           "too many features"),
     (lambda: network()(graph(3, 5, 0, relations=2)),                           "relations count",       "a relation without weights"),
     (lambda: GraphConv(3, 3)(torch.ones(2, 3), torch.tensor([[0], [1]]), edge_weight=torch.tensor([-1.0])), "below 0", "it would lower"),
@@ -227,6 +227,37 @@ def test_it_learns():
         optimizer.step()
     assert float(loss.detach()) < 0.3
     assert set(isotone.violations(net).values()) == {0.0}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind", [{}, {"aggregation": "sum", "readout": "sum"}, {"both_ways": True, "width": 32}], ids=str
+)
+def test_at_a_rate_of_a_hundredth_no_seed_of_twenty_collapses(kind):
+    """With units that have a ceiling a third of them gave every graph one score."""
+    g = torch.Generator().manual_seed(0)
+    graphs, truth = [], (torch.rand(200, generator=g) < 0.35).float()
+    for bad in truth.tolist():
+        n = int(torch.randint(8, 20, (1,), generator=g))
+        x = torch.poisson(torch.full((n, 5), 0.5), generator=g)
+        x[:3] += 2 * bad * torch.eye(5)[:3]
+        graphs.append(Graphs(x, torch.randint(0, n, (2, 2 * n), generator=g)))
+    spreads = []
+    for seed in range(20):
+        torch.manual_seed(seed)
+        net = GraphNetwork(5, **({"width": 16, "hidden": (16,)} | kind))
+        net.centre_(Graphs.joined(graphs[:100]), float(truth.mean()))
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+        for part in [part for _ in range(12) for part in torch.randperm(200).split(32)]:
+            optimizer.zero_grad()
+            logits = net(Graphs.joined([graphs[i] for i in part.tolist()]))[:, 0]
+            weight = torch.tensor(2.0)
+            nn.functional.binary_cross_entropy_with_logits(logits, truth[part], pos_weight=weight).backward()
+            optimizer.step()
+        with torch.no_grad():
+            logits = net(Graphs.joined(graphs))[:, 0]
+        spreads.append(float(logits[truth == 1].mean() - logits[truth == 0].mean()))
+    assert min(spreads) > 0.5, spreads
 
 
 # Additions

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from ..directions import Directions, as_directions
 from ..errors import BadInput
 from ..graphs import Graphs, read
-from ._dense import MonotoneLinear, MonotoneMLP, trunk
-from ._graphs_layer import MOST, Edges, GraphConv, NodeEncoder, check_types
+from ._dense import MonotoneLinear, MonotoneMLP, Saturating, trunk
+from ._graphs_layer import MOST, Edges, GraphConv, Logarithmic, NodeEncoder, check_types
 from ._graphs_pool import Places, check_pool, readout
 from ._initialize import initialize_
 
@@ -105,7 +105,7 @@ class GraphNetwork(nn.Module):
             GraphConv(
                 before, after, relations * (1 + both_ways), aggregation,
                 # Sides in turn: with one convex activation only convex functions could be made.
-                "saturating" if depth % 2 == 0 else "relu", monotone=monotone,
+                "log1p" if depth % 2 == 0 else "relu", monotone=monotone,
             )
             for depth, (before, after) in enumerate(itertools.pairwise(widths))
         )  # fmt: skip
@@ -235,9 +235,19 @@ class _Mix(nn.Module):
 
 def _head(pooled: int, hidden: Sequence[int], labels: int, *, monotone: bool) -> nn.Module:
     if monotone:
-        return MonotoneMLP(pooled, hidden, +1, labels)
+        head = MonotoneMLP(pooled, hidden, +1, labels)
+        _without_ceilings(head.layers)
+        return head
     first = MonotoneLinear(pooled, hidden[0] if hidden else labels, directions=0)
-    return nn.Sequential(first, *(trunk((*hidden, labels), monotone=False) if hidden else ()))
+    return _without_ceilings(nn.Sequential(first, *(trunk((*hidden, labels), monotone=False) if hidden else ())))
+
+
+def _without_ceilings(layers: nn.Sequential) -> nn.Sequential:
+    """A sum over all nodes drives units with a ceiling against it within an epoch: see `ACTIVATIONS`."""
+    for i, layer in enumerate(layers):
+        if isinstance(layer, Saturating):
+            layers[i] = Logarithmic(above=layer.above)
+    return layers
 
 
 def states_of(encoder: nn.Module, features: int, where: str = "GraphNetwork") -> int:

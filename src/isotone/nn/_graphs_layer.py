@@ -20,13 +20,14 @@ from ..errors import BadInput
 from ._dense import MonotoneLinear, MonotoneMLP
 from ._graphs_pool import Places, check_pool, pool
 
-Activation = Literal["relu", "saturating"]
+Activation = Literal["relu", "log1p"]
 # States and messages are cut off here, so that no sum of them leaves float32. A cut falls nowhere.
 MOST = 1e12
-# Rising, and at least 0 everywhere. "saturating" is 1 - exp(-x) from 0 on: concave, where relu is convex.
+# Rising, and at least 0 everywhere: one convex, one concave. The concave one has no ceiling: a step of Adam raises all
+# weights of one sign at once, and units that it drives against a ceiling have no gradient and do not come back.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
-    "saturating": lambda x: -nn.functional.elu(-x.relu()),
+    "log1p": lambda x: x.relu().log1p(),
 }
 
 
@@ -47,6 +48,27 @@ class Edges(NamedTuple):
     places: Places | None = None
 
 
+class Logarithmic(nn.Module):
+    """An increasing activation that bends on one side: a logarithm there, the identity on the other.
+
+    >>> Logarithmic(above=True)(torch.tensor([-2.0, 0.0, 50.0]))
+    tensor([-2.0000,  0.0000,  3.9318])
+    """
+
+    def __init__(self, *, above: bool) -> None:
+        super().__init__()
+        self.above = above
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape; entry by entry."""
+        up, down = x.relu(), (-x).relu()
+        return up.log1p() - down if self.above else up - down.log1p()
+
+    def extra_repr(self) -> str:
+        """Which side."""
+        return f"above={self.above}"
+
+
 class GraphConv(nn.Module):
     """Monotone message passing: states of nodes -> states of nodes, of at least 0.
 
@@ -54,7 +76,7 @@ class GraphConv(nn.Module):
         in_features, out_features: width of the states.
         relations: kinds of edges; each has a weight of its own.
         aggregation: "sum", "max", "log1p_sum" or "top<k>_sum" of the messages that reach a node.
-        activation: "relu" or "saturating" (`1 - exp(-x)` of what is above 0).
+        activation: "relu" or "log1p" (of what is above 0).
         monotone: False for the unconstrained twin: the same shape, all weights free.
 
     Shapes: h (nodes, in_features), edge_index (2, edges) from and to, edge_type (edges,) int64, edge_weight (edges,) of
