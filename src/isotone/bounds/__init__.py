@@ -17,6 +17,8 @@ from ._graphs import GraphCertificate as GraphCertificate
 from ._graphs import GraphFloors as GraphFloors
 from ._graphs import graph_certificate as graph_certificate
 from ._graphs import graph_floors as graph_floors
+from ._graphs_reasons import GraphReasons as GraphReasons
+from ._graphs_reasons import graph_reasons as graph_reasons
 from ._needed import UNLIMITED as UNLIMITED
 from ._needed import Contradiction as Contradiction
 from ._needed import Needed as Needed
