@@ -20,6 +20,8 @@ from ._graphs_search import AttackedGraphs, GraphSearch, Score
 COUNTS, SHARES = (1, 10), (0.1, 1.0, 3.0)
 # New edges of one trial; beyond it fewer nodes are added.
 MOST_EDGES = 6_000
+# Harmless graphs that are put together one by one, and those that are tried for each place.
+GREEDY, BEST = 6, 8
 WIRINGS = ("calling all", "called by all", "both", "alone")
 
 
@@ -67,7 +69,7 @@ def graph_imitation(
     threshold: float,
     benign: Sequence[Graphs],
     *,
-    tries: int = 5,
+    tries: int = 10,
     relations: int = 1,
     seed: int = 0,
 ) -> AttackedGraphs:
@@ -76,22 +78,32 @@ def graph_imitation(
     Args:
         score, graphs, threshold, relations: as for `graph_dilution`.
         benign: harmless graphs.
-        tries: nodes that are imitated; each alone, in several numbers and wirings.
+        tries: nodes that are imitated; each in several numbers and wirings, alone and added to the best so far.
         seed: of their choice.
 
-    Cost: some 20 scores per victim and try.
+    Cost: some 40 scores per victim and try.
     """
     search = GraphSearch("graph_imitation", score, graphs, threshold)
     pool = _benign(benign, "graph_imitation")
     nodes = torch.cat([one.x for one in pool])
     generator = torch.Generator().manual_seed(seed)
     for row in search.rows:
-        home = search.home[row]
+        home = now = search.home[row]
+        lowest = torch.inf
         for _ in range(tries):
             one = nodes[int(torch.randint(len(nodes), (1,), generator=generator))]
-            search.offer(
-                row, [wired(home, one.expand(k, -1), wiring, relations) for k in counts(home) for wiring in WIRINGS]
-            )
+            # Alone, and on top of what was best: different nodes lower different things.
+            starts = [home] if now is home else [home, now]
+            trials = [
+                wired(start, one.expand(k, -1), wiring, relations)
+                for start in starts
+                for k in counts(home)
+                for wiring in WIRINGS
+            ]
+            scores = search.ask(trials)
+            best = search.offer(row, trials, scores)
+            if float(scores[best]) < lowest:
+                now, lowest = trials[best], float(scores[best])
     return search.result()
 
 
@@ -104,7 +116,8 @@ def graph_union(
     tries: int = 20,
     seed: int = 0,
 ) -> AttackedGraphs:
-    """Put harmless graphs beside a victim, as components of their own: each, the best several times, the best together.
+    """Put harmless graphs beside a victim, as components of their own: each, the best several times, and one
+    after the other whatever lowers most.
 
     Args:
         score, graphs, threshold: as for `graph_dilution`.
@@ -112,7 +125,7 @@ def graph_union(
         tries: how many of them are tried for each victim.
         seed: of their choice.
 
-    Cost: `tries` scores per victim, and a few.
+    Cost: `tries` scores per victim, and `GREEDY` * `BEST` at most.
     """
     search = GraphSearch("graph_union", score, graphs, threshold)
     pool = _benign(benign, "graph_union")
@@ -124,14 +137,20 @@ def graph_union(
         scores = search.ask(trials)
         search.offer(row, trials, scores)
         ranked = [chosen[i] for i in scores.argsort(stable=True).tolist()]
-        together, again = home, home
-        more = []
+        again, more = home, []
         for step in range(10):
             again = again.union(ranked[0])
-            together = together.union(ranked[step % len(ranked)])
             if step in (1, 3, 9):
-                more += [again, together]
+                more.append(again)
         search.offer(row, more)
+        now, lowest = home.union(ranked[0]), float(scores.min())
+        for _ in range(GREEDY):
+            trials = [now.union(other) for other in ranked[:BEST]]
+            scores = search.ask(trials)
+            best = search.offer(row, trials, scores)
+            if not float(scores[best]) < lowest:
+                break
+            now, lowest = trials[best], float(scores[best])
     return search.result()
 
 

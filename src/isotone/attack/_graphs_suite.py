@@ -28,7 +28,7 @@ def graph_suite(
         gradient: False for a victim without gradients or without weighted edges: `graph_edges` is left out.
         seed: of what is drawn.
 
-    Cost: some 180 scores per victim.
+    Cost: some 600 scores per victim.
 
     >>> net = isotone.nn.GraphNetwork(features=2, width=4).eval()
     >>> one = isotone.graphs.Graphs(torch.ones(3, 2), torch.tensor([[0, 1], [1, 2]]))
