@@ -1,4 +1,4 @@
-"""Which sums of floors should `best_floor` choose from? By folds of the training and validation rows; no test row is read.
+"""Which sums of floors should `best_floor` choose from? By folds of training and validation rows; no test row is read.
 
 Four floors are fitted to three quarters of the rows and score the rest; sums of them take each in units of its spread
 near the threshold, as `SumFloor` does. The figure is the mean share of bad rows detected at false-alarm rates near 1 %.
@@ -55,10 +55,10 @@ def measured(name: str, data: str) -> dict[str, float]:
     found: dict[str, list[float]] = {" + ".join(taken): [] for taken in SUMS}
     for learn, held in StratifiedKFold(FOLDS, shuffle=True, random_state=7).split(X, y):
         units = {}
-        for floor in FLOORS:
-            scores = FLOORS[floor].fit(X[learn], y[learn], ways, rate=RATE).scores(X[held])
+        for called, floor in FLOORS.items():
+            scores = floor.fit(X[learn], y[learn], ways, rate=RATE).scores(X[held])
             middle, low = np.quantile(scores[y[held] == 0], [1 - RATE, 1 - 6 * RATE])
-            units[floor] = (scores - middle) / max(middle - low, 1e-3)
+            units[called] = (scores - middle) / max(middle - low, 1e-3)
         for taken in SUMS:
             total = sum(units[floor] for floor in taken)
             found[" + ".join(taken)].append(floors.detection_near(np.asarray(total), y[held], RATE))
