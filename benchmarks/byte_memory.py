@@ -129,24 +129,25 @@ def throughput(threads, repeats):
         for size in (1, 16):
             path = Path(folder) / f"{size}"
             made(path, size)
-            for turn in range(repeats + 1):
+            for turn in range(repeats + (size == 1)):
                 for name, (network, is_naive) in made_of.items():
                     for what in ("training", "scoring"):
                         network.train(what == "training")
                         with FileBytes(path) as file, torch.set_grad_enabled(what == "training"):
-                            start = time.monotonic()
+                            start, cpu = time.monotonic(), time.process_time()
                             if what == "training":
                                 step_of(network, file, is_naive)
                             else:
                                 naive(network, file) if is_naive else network([file])
-                            if turn:  # the first one warms up
-                                seconds.setdefault((name, what, size), []).append(time.monotonic() - start)
+                            took = time.monotonic() - start, time.process_time() - cpu
+                            if turn or size > 1:  # the very first one warms up
+                                seconds.setdefault((name, what, size), []).append(took)
     found = []
     for (name, what, size), values in seconds.items():
-        rate = size / statistics.median(values)
+        wall, cpu = (size / statistics.median(some) for some in zip(*values, strict=True))
         found.append({"way": name, "what": what, "megabytes": size, "threads": threads, "runs": len(values),
-                      "mb_per_second": rate})  # fmt: skip
-        print(f"{name:18} {what:9} {size:3} MB  {rate:7.1f} MB/s", flush=True)
+                      "mb_per_second": wall, "mb_per_cpu_second": cpu})  # fmt: skip
+        print(f"{name:18} {what:9} {size:3} MB  {wall:7.1f} MB/s  {cpu:7.1f} MB per second of a core", flush=True)
     return found
 
 
