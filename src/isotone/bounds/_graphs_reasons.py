@@ -53,7 +53,10 @@ class GraphReasons:
         alarm, whatever else is added, by 2 of 9 nodes and 1 of 20 edges:
           socket -> main
         """
-        name = (lambda i: f"node {i}") if names is None else (lambda i: str(names[i]))
+
+        def name(node: int) -> str:
+            return f"node {node}" if names is None else str(names[node])
+
         joined = {end for pair in self.ends for end in pair}
         lines = [f"  {name(node)}" for node in self.nodes if node not in joined]
         lines += [f"  {name(a)} -> {name(b)}" for a, b in self.ends]
