@@ -38,6 +38,7 @@ from isotone.nn import (
     SwitchLinear,
     TabularNetwork,
     Windows,
+    Words,
     head,
     initialize_,
     quantile_knots,
@@ -192,6 +193,7 @@ NO_MODELS = {
     ByteStream: "a file that arrives",
     GraphTwin: "a control, and not monotone",
     Windows: "a grid",
+    Words: "an encoder, free as the convolution is, with hashes that no graph has",
 }
 # Free parameters, of which no value breaks the direction.
 BY_CONSTRUCTION = ("SwitchLinear", "CumulativeLink", "LearnedRamps")
