@@ -94,6 +94,10 @@ def test_calibration_keeps_the_lanes_and_meets_the_rate(tmp_path, folder):
             "sha256",
         }
         assert load(done.folder.save(tmp_path / f"model{rate}")).certified
+    torn = write(table.filter(pc.equal(table["class"], 0)), tmp_path / "torn.jsonl")
+    torn.write_text(torn.read_text() + "torn\n" * 15)
+    few = calibrate(folder, torn, 0.02)  # more than the floor's part of the budget
+    assert few.failed == 15 < few.after.count <= 0.02 * few.after.of
     same = compare(folder, done.folder, write(table, tmp_path / "rows.jsonl"))
     assert same.same_features
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from .data import Examples, labels_of
 from .errors import BadInput, CannotWrite, NoMatch
-from .evaluation import Interval, clopper_pearson, require_support
+from .evaluation import Interval, clopper_pearson, require_support, whole_share
 from .model_folder import Model
 from .streaming import no_pipe, score_blocks
 
@@ -78,7 +78,7 @@ def calibrate(folder: Model, path: str | os.PathLike[str], rate: float) -> Calib
     logits, examples = _scored(folder, path)
     failed = int(np.isinf(logits).sum())
     require_support(rate, len(logits), str(path))
-    if failed > int(rate * len(logits)):
+    if failed > whole_share(rate, len(logits)):
         raise BadInput(
             str(path),
             f"{failed} of {len(logits)} rows cannot be read, and are alarms at any threshold",

@@ -18,7 +18,7 @@ from .attack import BlackBox, Moves, Victim
 from .certify import Certificate
 from .data import Examples
 from .detector import Detector
-from .evaluation import BUDGETS, Scores, auc, detection, false_alarms, roc, spread
+from .evaluation import BUDGETS, Scores, auc, detection, false_alarms, roc, spread, threshold_at
 from .experiment import Compared, Judged, Prepared, Question, attacked, one_thread, prepare
 from .facts import facts_of
 from .families import Setting, Tuned
@@ -143,10 +143,10 @@ def _lanes(detector: Detector, prepared: Prepared) -> list[_Lane]:
     if detector.free_ is not None:
         # Alone it would have the whole budget: the threshold is lower than beside the floor.
         validation = prepared.material.validation
-        benign = np.sort(free(rows_of(validation.examples))[validation.labels == 0])
-        budget = int(detector.max_false_alarm_rate * len(benign))
+        benign = free(rows_of(validation.examples))[validation.labels == 0]
+        threshold = threshold_at(benign, detector.max_false_alarm_rate)
         # The first that is not monotone is the positive control of the attacks.
-        lanes.append(_Lane(FREE, False, free, float(benign[len(benign) - 1 - budget])))
+        lanes.append(_Lane(FREE, False, free, threshold))
     return [*lanes, _Lane(GUARDED, False, detector.decision_function, 0.0)]
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..evaluation import threshold_above, whole_share
+
 Scores = NDArray[np.float64]
 
 
@@ -48,7 +50,7 @@ def alarms_allowed(rate: float, benign: int) -> int:
     >>> alarms_allowed(0.01, 999)
     9
     """
-    return max(0, int(rate * (benign + 1) + 1e-9) - 1)
+    return max(0, whole_share(rate, benign + 1) - 1)
 
 
 def share(
@@ -128,8 +130,7 @@ def _alone(free: Scores, floor: Scores, labels: NDArray[np.int64], budget: int) 
 
 def _with(free: Scores | None, floor: Scores, labels: NDArray[np.int64], floors: int, budget: int) -> Shares:
     """The floor alarms at most so many benign rows."""
-    ordered = np.sort(floor[labels == 0])[::-1]
-    threshold = float(ordered[floors]) if floors < len(ordered) else -np.inf
+    threshold = threshold_above(floor[labels == 0], floors)
     return _caught(np.full(len(floor), -np.inf) if free is None else free, floor, labels, budget, threshold)
 
 
@@ -138,9 +139,7 @@ def _caught(free: Scores, floor: Scores, labels: NDArray[np.int64], budget: int,
     benign, bad = labels == 0, labels == 1
     by_floor = floor > threshold
     costs = int((by_floor & benign).sum())
-    left = np.sort(free[benign & ~by_floor])[::-1]
-    rest = budget - costs
-    cut = float(left[rest]) if rest < len(left) else -np.inf
+    cut = threshold_above(free[benign & ~by_floor], budget - costs)
     if np.isneginf(free).all():
         cut = np.inf
     either = by_floor | (free > cut)

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..directions import as_directions
 from ..errors import BadInput
+from ..evaluation import whole_share
 from ._below import Below, Distinct, Floats, Sides, as_rows, below, distinct
 from ._cover import cover, lower, upper
 from ._why import Costly, Loose, candidates, costly
@@ -225,9 +226,9 @@ def _sides(rows: Any, y: ArrayLike, weights: ArrayLike | None, against: Any) -> 
 
 
 def _budget(cost: Floats, rate: float) -> float:
-    """The weight that may be given up. A share such as 0.29 of 100 is 29, whatever floats make of it."""
-    budget = rate * math.fsum(cost) * (1 + 1e-9)
-    return float(math.floor(budget)) if (cost == np.floor(cost)).all() else budget
+    """The weight that may be given up, of whole rows a whole number."""
+    weight = math.fsum(cost)
+    return float(whole_share(rate, weight)) if (cost == np.floor(cost)).all() else rate * weight * (1 + 1e-9)
 
 
 def _bounds(

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ..data import Encoder, Examples
 from ..detector import Detector, _free, alarms_allowed
 from ..errors import CannotWrite, IsotoneError, NotAModel
+from ..evaluation import threshold_above
 from ..experiment import Question
 from ._folder import (
     CERTIFICATE,
@@ -42,7 +43,7 @@ from ._folder import (
 
 KIND = "guarded"
 # What a calibration changes, and digests of files, which are taken here anew.
-MOVES = ("settings", "shares", "intervals", "files")
+MOVES = ("settings", "shares", "intervals", "files", "digest")
 
 
 @dataclass(frozen=True)
@@ -124,17 +125,18 @@ class GuardedFolder:
     def calibrated(self, logits: NDArray[np.float64], examples: Sequence[Examples], rate: float) -> GuardedFolder:
         """As `ModelFolder.calibrated`; the floor keeps its part of the budget, the free lane has what it leaves."""
         rows = [self.detector._read(rows_of(part)) for part in examples if len(part)]
-        bad = ~np.concatenate([part.ok for part in examples])
-        floor = np.concatenate([self.detector.floor_.scores(part) for part in rows])
-        floor[bad] = np.inf
+        ok = np.concatenate([part.ok for part in examples])
+        floor = np.concatenate([self.detector.floor_.scores(part) for part in rows])[ok]
         shares = self.detector.shares_
-        budget = alarms_allowed(rate, len(floor))
+        # Rows that could not be read are alarms of neither lane, and come first.
+        budget = max(0, alarms_allowed(rate, len(ok)) - int((~ok).sum()))
         part = shares.floor_alarms / shares.alarms if shares.alarms else 1.0
-        cut, free_cut = _cut(floor, budget if self.detector.free_ is None else round(part * budget)), shares.free
+        cut = threshold_above(floor, budget if self.detector.free_ is None else round(part * budget))
+        free_cut = shares.free
         if self.detector.free_ is not None:
-            free = np.concatenate([_free.scores(self.detector.free_, part) for part in rows])
+            free = np.concatenate([_free.scores(self.detector.free_, part) for part in rows])[ok]
             left = floor <= cut
-            free_cut = _cut(free[left], budget - int((~left).sum()))
+            free_cut = threshold_above(free[left], budget - int((~left).sum()))
         detector = copy.copy(self.detector)
         detector.shares_ = replace(shares, free=free_cut, floor=cut)
         detector.max_false_alarm_rate = rate
@@ -228,12 +230,6 @@ def rows_of(examples: Examples) -> Any:
     matrix = examples.matrix().astype(np.float64)
     matrix.data[np.isnan(matrix.data)] = 0
     return matrix
-
-
-def _cut(scores: NDArray[np.float64], most: int) -> float:
-    """The lowest value of a score above which no more than so many score; infinite for none of no scores."""
-    ordered = np.sort(scores)
-    return float(ordered[len(ordered) - 1 - most]) if len(ordered) > most else float("-inf")
 
 
 def _lanes(detector: Detector) -> str:
