@@ -107,18 +107,18 @@ def fitted(estimator: Any, name: str, directions: tuple[int, ...], rows: Rows, s
     return clone.fit(X, y) if weight is None else clone.fit(X, y, sample_weight=weight)
 
 
-def _without_empty(X: Any) -> Any:
-    """Columns with nothing in them filled with 0: scikit-learn's bins stop at them, and no tree splits a constant."""
-    if not isinstance(X, np.ndarray) or X.dtype.kind != "f" or not (empty := np.isnan(X).all(axis=0)).any():
-        return X
-    return np.where(empty, 0.0, X)
-
-
 def _unfitted(estimator: Any) -> Any:
     try:
         return require("sklearn.base", "tables").clone(estimator)
     except RuntimeError:  # CatBoost copies what it is given, which scikit-learn's check of a clone does not like
         return type(estimator)(**estimator.get_params())
+
+
+def _without_empty(X: Any) -> Any:
+    """Columns with nothing in them filled with 0: scikit-learn's bins stop at them, and no tree splits a constant."""
+    if not isinstance(X, np.ndarray) or X.dtype.kind != "f" or not (empty := np.isnan(X).all(axis=0)).any():
+        return X
+    return np.where(empty, 0.0, X)
 
 
 def scorer_of(estimator: Any, y: NDArray[Any], scoring: Any) -> tuple[Any, str]:
