@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -17,9 +15,9 @@ from typing import Any
 
 from ..bounds import byte_certificate
 from ..byte_files import ByteDetector
-from ..errors import CannotWrite, IsotoneError, NotAModel
+from ..errors import IsotoneError, NotAModel
 from ..verdict import Verdict
-from ._folder import CERTIFICATE, DETECTOR, FORMAT, MODEL, _json, _put, _replaceable, _short, writable
+from ._folder import CERTIFICATE, DETECTOR, FORMAT, MODEL, _json, _short, filled, write_json
 
 KIND = "bytes"
 
@@ -78,23 +76,11 @@ class ByteFolder:
             BadInput: something else is there.
             CannotWrite: the place cannot be written to.
         """
-        place = writable(folder, replace=replace)
-        try:
-            partial = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-        except OSError as fault:
-            raise CannotWrite(place, fault.strerror or fault) from None
         stored = {**self.certificate, "covers": dict(self.covers)}
-        try:
+        with filled(folder, replace=replace) as partial:
             self.detector.save(partial / DETECTOR)
-            for name, content in ((CERTIFICATE, stored), (MODEL, {"format": FORMAT, "kind": KIND})):
-                (partial / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
-            partial.chmod(0o755)
-            _put(partial, _replaceable(place, folder, replace=replace))
-        except OSError as fault:
-            raise CannotWrite(place, fault.strerror or fault) from None
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-        return place
+            write_json(partial, {CERTIFICATE: stored, MODEL: {"format": FORMAT, "kind": KIND}})
+        return Path(folder).absolute()
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> ByteFolder:

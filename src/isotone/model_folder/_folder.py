@@ -16,7 +16,8 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -163,13 +164,9 @@ class ModelFolder:
             BadInput: something else is there, or something that is not ours is in the older model.
             CannotWrite: the place cannot be written to.
         """
-        place = writable(folder, replace=replace)
         safetensors = require("safetensors.torch", "train")
-        try:
-            partial = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-        except OSError as fault:
-            raise CannotWrite(place, fault.strerror or fault) from None
-        try:
+        certificate = self.certificate.to_dict() | ({} if self.covers is None else {"covers": dict(self.covers)})
+        with filled(folder, replace=replace) as partial:
             about = {
                 "format": FORMAT,
                 "question": asdict(self.question),
@@ -183,16 +180,8 @@ class ModelFolder:
             # Not `save_file`: it makes files that only their owner may read.
             for name, network in ((WEIGHTS, self.network), (TWIN, self.twin)):
                 (partial / name).write_bytes(safetensors.save(network.state_dict()))
-            certificate = self.certificate.to_dict() | ({} if self.covers is None else {"covers": dict(self.covers)})
-            for name, content in ((FACTS, self.facts), (CERTIFICATE, certificate), (MODEL, about)):
-                (partial / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
-            partial.chmod(0o755)
-            _put(partial, _replaceable(place, folder, replace=replace))
-        except OSError as fault:
-            raise CannotWrite(place, fault.strerror or fault) from None
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-        return place
+            write_json(partial, {FACTS: self.facts, CERTIFICATE: certificate, MODEL: about})
+        return Path(folder).absolute()
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> ModelFolder:
@@ -275,6 +264,32 @@ def writable(folder: str | os.PathLike[str], *, replace: bool = False) -> Path:
     except OSError as fault:
         raise CannotWrite(place, fault.strerror or fault) from None
     return place
+
+
+@contextmanager
+def filled(folder: str | os.PathLike[str], *, replace: bool) -> Iterator[Path]:
+    """A folder to fill, which is moved to this place when it is whole; an older model stays until then.
+
+    Raises:
+        BadInput, CannotWrite: as `ModelFolder.save`.
+    """
+    place = writable(folder, replace=replace)
+    try:
+        partial = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+        try:
+            yield partial
+            partial.chmod(0o755)
+            _put(partial, _replaceable(place, folder, replace=replace))
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    except OSError as fault:
+        raise CannotWrite(place, fault.strerror or fault) from None
+
+
+def write_json(partial: Path, contents: Mapping[str, Any]) -> None:
+    """A file of each content."""
+    for name, content in contents.items():
+        (partial / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def _replaceable(place: Path, said: str | os.PathLike[str], *, replace: bool) -> Path:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..data import Encoder, Examples
 from ..detector import Detector, _free, alarms_allowed
-from ..errors import CannotWrite, IsotoneError, NotAModel
+from ..errors import IsotoneError, NotAModel
 from ..evaluation import threshold_above
 from ..experiment import Question
 from ._folder import (
@@ -33,12 +32,11 @@ from ._folder import (
     MODEL,
     ModelFolder,
     _json,
-    _put,
     _question,
-    _replaceable,
     _sha256,
     _short,
-    writable,
+    filled,
+    write_json,
 )
 
 KIND = "guarded"
@@ -150,11 +148,6 @@ class GuardedFolder:
             BadInput: something else is there; or a free lane of a kind that can only be pickled.
             CannotWrite: the place cannot be written to.
         """
-        place = writable(folder, replace=replace)
-        try:
-            partial = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-        except OSError as fault:
-            raise CannotWrite(place, fault.strerror or fault) from None
         about = {
             "format": FORMAT,
             "kind": KIND,
@@ -162,17 +155,10 @@ class GuardedFolder:
             "encoder": self.encoder.to_dict(),
         }
         certificate = {**self.proof, "covers": None if self.covers is None else dict(self.covers)}
-        try:
+        with filled(folder, replace=replace) as partial:
             self.detector.save(partial / DETECTOR)
-            for name, content in ((FACTS, self.facts), (CERTIFICATE, certificate), (MODEL, about)):
-                (partial / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
-            partial.chmod(0o755)
-            _put(partial, _replaceable(place, folder, replace=replace))
-        except OSError as fault:
-            raise CannotWrite(place, fault.strerror or fault) from None
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-        return place
+            write_json(partial, {FACTS: self.facts, CERTIFICATE: certificate, MODEL: about})
+        return Path(folder).absolute()
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> GuardedFolder:
@@ -183,6 +169,8 @@ class GuardedFolder:
         """
         place = Path(folder)
         about, stored = _json(place, MODEL), _json(place, CERTIFICATE)
+        if about.get("format") != FORMAT:
+            raise NotAModel(place, f"{MODEL} has format {about.get('format')!r}, and this version reads {FORMAT}")
         try:
             covers = stored.pop("covers", None)
             return cls(
@@ -195,7 +183,7 @@ class GuardedFolder:
             )
         except NotAModel:
             raise
-        except (IsotoneError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as fault:
+        except (IsotoneError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as fault:
             raise NotAModel(place, f"it is not whole ({_short(fault)})") from None
 
 
