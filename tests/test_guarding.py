@@ -108,6 +108,9 @@ def test_a_folder_that_is_not_whole_is_one_sentence_and_a_network_is_asked_for_w
         ModelFolder.load(place)
     assert isinstance(load(folder_of().save(tmp_path / "network")), ModelFolder)
     about = json.loads((place / MODEL).read_text())
+    (place / MODEL).write_text(json.dumps({**about, "format": 99}))
+    with pytest.raises(NotAModel, match="has format 99"):
+        load(place)
     del about["encoder"]
     (place / MODEL).write_text(json.dumps(about))
     with pytest.raises(NotAModel, match="it is not whole"):
