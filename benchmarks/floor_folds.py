@@ -23,6 +23,7 @@ from _detection.sets import load
 from sklearn.model_selection import StratifiedKFold
 
 from isotone import floors
+from isotone.floors._best import _unit
 
 RATE, FOLDS = 0.01, 4
 SETS = ("drebin215", "defensedroid", "sms_spam", "enron_spam", "programs")
@@ -57,8 +58,8 @@ def measured(name: str, data: str) -> dict[str, float]:
         units = {}
         for called, floor in FLOORS.items():
             scores = floor.fit(X[learn], y[learn], ways, rate=RATE).scores(X[held])
-            middle, low = np.quantile(scores[y[held] == 0], [1 - RATE, 1 - 6 * RATE])
-            units[called] = (scores - middle) / max(middle - low, 1e-3)
+            middle, size = _unit(scores[y[held] == 0], RATE)
+            units[called] = (scores - middle) / size
         for taken in SUMS:
             total = sum(units[floor] for floor in taken)
             found[" + ".join(taken)].append(floors.detection_near(np.asarray(total), y[held], RATE))

@@ -119,10 +119,8 @@ def detection_near(scores: Scores, labels: NDArray[np.int64], rate: float) -> fl
     >>> detection_near(np.array([3.0, 2.0, 1.0, 0.0]), np.array([1, 0, 1, 0]), 0.5)
     0.8
     """
-    benign, bad = np.sort(scores[labels == 0]), scores[labels == 1]
     levels = np.linspace(rate / 2, rate * 3 / 2, 5)
-    kept = [benign[max(0, len(benign) - 1 - whole_share(level, len(benign)))] for level in levels]
-    return float(np.mean([(bad > threshold).mean() for threshold in kept]))
+    return float(np.mean([detection(scores, labels, threshold_at(scores[labels == 0], level)) for level in levels]))
 
 
 def false_alarms(scores: Scores, labels: NDArray[np.int64], threshold: float) -> Interval:

@@ -102,8 +102,9 @@ def train_byte_detector(
 
 
 def _started(files: Sequence[Path], seed: int, settings: dict[str, Any]) -> ByteNetwork:
-    torch.manual_seed(seed)
-    network = ByteNetwork(**settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = ByteNetwork(**settings)
     opened = [FileBytes(files[i]) for i in np.random.default_rng(seed).permutation(len(files))[:TO_CENTRE]]
     network.centre_(opened, prior=0.5)
     for file in opened:

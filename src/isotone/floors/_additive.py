@@ -17,7 +17,7 @@ from ..errors import require
 from ..evaluation import detection_near
 from ..nn import MaxPatterns
 from ._floor import OfNetwork, tick
-from ._reading import MOST_ENTRIES, MOST_PARTS, knots_of, learnt, narrow
+from ._reading import knots_that_fit, learnt, narrow
 
 Numbers = NDArray[Any]
 
@@ -63,17 +63,14 @@ class AdditiveFloor(OfNetwork):
         rows = learnt(X, y, sample_weight)
         weight = np.concatenate([rows.bad_weight, rows.benign_weight])
         self.directions_ = tuple(directions)
-        most = min(MOST_PARTS, max(64, MOST_ENTRIES // len(weight)))
-        self.used_, knots = knots_of(rows, directions, self.stretches, most)
-        if not len(self.used_):  # nothing that a bad row has tells it from others: one score for all
-            self.used_ = np.flatnonzero(np.asarray(directions))[:1]
-            knots = [[0.0, 1.0]] * len(self.used_)
+        self.used_, knots = knots_that_fit(rows, directions, self.stretches)
         # One pattern is a sum.
         self.network_ = MaxPatterns(knots, 1, [directions[j] for j in self.used_])
         sparse = require("scipy.sparse", "tables")
         with torch.no_grad():
-            numbers = [torch.from_numpy(narrow(side[:, self.used_])) for side in (rows.bad, rows.benign)]
-            parts = sparse.csr_matrix(torch.cat([self.network_.parts(side) for side in numbers]).double().numpy())
+            numbers = (torch.from_numpy(narrow(side[:, self.used_])) for side in (rows.bad, rows.benign))
+            sides = [sparse.csr_matrix(self.network_.parts(side).numpy()) for side in numbers]
+        parts = sparse.vstack(sides).tocsr().astype(np.float64)
         coded = _Rows(parts, np.repeat([1, 0], [len(rows.bad_weight), len(rows.benign_weight)]), weight)
         strength = _strength(coded, rate, seed, progress) if self.strength is None else self.strength
         weights, intercept = _logistic(coded, strength)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..nn import MaxPatterns
 from ._floor import OfNetwork, tick
 from ._objectives import partial_auc_loss
-from ._reading import MOST_ENTRIES, MOST_PARTS, Learnt, knots_of, learnt, narrow
+from ._reading import Learnt, knots_that_fit, learnt, narrow
 
 
 @dataclass
@@ -75,13 +75,8 @@ class PatternFloor(OfNetwork):
         """See `Floor`."""
         del validation
         rows = learnt(X, y, sample_weight)
-        count = len(rows.bad_weight) + len(rows.benign_weight)
-        most = min(MOST_PARTS, max(64, MOST_ENTRIES // count))
         self.directions_ = tuple(directions)
-        self.used_, knots = knots_of(rows, directions, self.stretches, most)
-        if not len(self.used_):  # nothing that a bad row has tells it from others: one score for all
-            self.used_ = np.flatnonzero(np.asarray(directions))[:1]
-            knots = [[0.0, 1.0]] * len(self.used_)
+        self.used_, knots = knots_that_fit(rows, directions, self.stretches)
         ways = [directions[j] for j in self.used_]
         bad, benign = (_numbers(side, self.used_) for side in (rows.bad, rows.benign))
         weight = torch.as_tensor(rows.benign_weight, dtype=torch.float32)

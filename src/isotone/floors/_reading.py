@@ -136,6 +136,18 @@ def knots_of(
     return np.array([found[k][0] for k in taken], dtype=np.int64), [found[k][1] for k in taken]
 
 
+def knots_that_fit(
+    rows: Learnt, directions: Sequence[int], stretches: int
+) -> tuple[NDArray[np.int64], list[list[float]]]:
+    """As `knots_of`, in as many parts as memory has room for; one feature where none tells bad rows from others."""
+    most = min(MOST_PARTS, max(64, MOST_ENTRIES // (len(rows.bad_weight) + len(rows.benign_weight))))
+    used, knots = knots_of(rows, directions, stretches, most)
+    if not len(used):  # one score for all
+        used = np.flatnonzero(np.asarray(directions))[:1]
+        knots = [[0.0, 1.0]] * len(used)
+    return used, knots
+
+
 def _weight_off(at: Numbers, values: Numbers, weight: Numbers, base: float) -> float:
     """Weight of the rows whose value is not the base; what a sparse column does not store is 0."""
     total, off = float(weight.sum()), float(weight[at][values != base].sum())
