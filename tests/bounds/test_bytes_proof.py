@@ -95,13 +95,63 @@ def test_a_gate_with_weights_of_any_sign_is_not_proved():
     assert found.parts["opening of the gate"].verdict is Verdict.REFUTED
 
 
-def test_another_encoder_that_mixes_windows_is_refused_and_training_too():
-    net = network()
+def test_training_mode_is_refused():
     with pytest.raises(BadInput, match=r"network\.eval"):
-        byte_certificate(net.train())
-    net.eval().encoder = nn.Sequential(net.encoder, nn.BatchNorm1d(8))
-    with pytest.raises(BadInput, match="BatchNorm1d"):
-        byte_certificate(net)
+        byte_certificate(network().train())
+
+
+class Another(ByteNetwork):
+    def pooled(self, files):
+        return -super().pooled(files)
+
+
+def put(net, name, value):
+    setattr(net.encoder, name, value)
+
+
+# fmt: off
+CHANGES = [
+    # what is done to a network that is proved                                  what is said
+    (lambda net: setattr(net, "encoder", nn.Softmax(dim=0)),                    "Softmax is not known"),
+    (lambda net: setattr(net.gate, "encoder", nn.Flatten()),                    "Flatten is not known"),
+    (lambda net: setattr(net, "__class__", Another),                            "is a Another"),
+    (lambda net: setattr(net, "pooled", lambda files: -ByteNetwork.pooled(net, files)), "pooled() of its own"),
+    (lambda net: net.gate.register_forward_hook(lambda *_: None),               "GlobalGate has a hook"),
+    (lambda net: net.encoder.register_forward_hook(lambda *given: given[-1].flip(0)), "GatedConvolution has a hook"),
+    (lambda net: net.encoder.embedding.register_forward_hook(lambda *_: None),  "Embedding has a hook"),
+    (lambda net: setattr(net.encoder, "of_embedded", lambda x: x.flip(0)),      "of_embedded() of its own"),
+    (lambda net: setattr(net.encoder.embedding, "max_norm", 1.0),               "max_norm"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("change", "said"), CHANGES, ids=[said for _, said in CHANGES])
+def test_code_that_nobody_has_judged_is_not_proved(change, said):
+    net = network(context=3)
+    certificate = byte_certificate(net)
+    assert certificate.verdict is Verdict.PROVED
+    change(net)
+    found = byte_certificate(net)
+    assert found.verdict is Verdict.UNKNOWN
+    assert said in found.reason
+    assert not found.claims
+    assert not certificate.valid_for(net)
+
+
+class Counting(nn.Module):
+    """Looks at a window alone where there are few, and turns the sign where there are many."""
+
+    def forward(self, windows):
+        return windows.float() * (1 if len(windows) < 10_000 else -1)
+
+
+def test_an_encoder_of_ones_own_is_proved_since_it_sees_one_window_at_a_time():
+    torch.manual_seed(0)
+    net = ByteNetwork(window=8, encoder=Counting(), hidden=(4,)).eval()
+    assert byte_certificate(net).verdict is Verdict.PROVED
+    many = file_of(8 * 20_000)
+    assert bool((net([many]) >= net([many[:800]])).all())
+    assert torch.equal(net.encoder(torch.ones(20_000, 8, dtype=torch.uint8)), torch.ones(20_000, 8))
 
 
 @pytest.mark.parametrize("context", [0, 3])

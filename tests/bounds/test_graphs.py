@@ -35,7 +35,13 @@ def proved():
 def test_a_graph_network_is_proved_unit_by_unit_and_padded(proved):
     net, certificate = proved
     assert certificate.verdict is Verdict.PROVED, str(certificate)
-    assert list(certificate.parts) == ["message 0", "mixing 0", "head", "features that grow", "padded to 3 nodes"]
+    assert list(certificate.parts) == [
+        "message 0",
+        "mixing 0",
+        "head",
+        "features that grow",
+        "padded to 3 nodes after the encoder",
+    ]
     assert "raising features [1]" in str(certificate)
     assert json.loads(json.dumps(certificate.to_dict()))["verdict"] == "proved"
     assert certificate.valid_for(net)
@@ -106,13 +112,54 @@ def test_a_weight_that_slipped_is_seen():
     assert graph_certificate(net).verdict is not Verdict.PROVED
 
 
-def test_a_network_in_training_mode_and_a_mixing_encoder_are_refused():
-    net = GraphNetwork(2, 4, 1)
+def test_a_network_in_training_mode_is_refused():
     with pytest.raises(BadInput, match="training mode"):
-        graph_certificate(net)
-    net.encoder = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4))
-    with pytest.raises(BadInput, match="BatchNorm1d"):
-        graph_certificate(net.eval())
+        graph_certificate(GraphNetwork(2, 4, 1))
+
+
+class Counting(nn.Module):
+    """Looks at a node alone where there are few, and turns the sign where there are many, or a large one."""
+
+    def forward(self, x):
+        return (x + 1) * (1 if len(x) < 1000 else -1) * (1 - 2 * (x.amax() > 1e3).float())
+
+
+def test_an_encoder_of_ones_own_is_proved_since_it_sees_one_node_at_a_time():
+    torch.manual_seed(0)
+    net = GraphNetwork(2, 4, 1, (4,), encoder=Counting()).eval()
+    certificate = graph_certificate(net)
+    assert certificate.verdict is Verdict.PROVED, str(certificate)
+    one = some(1)[0]
+    many = one.plus(torch.zeros(5000, 2), torch.zeros(2, 0, dtype=torch.int64))
+    assert bool((net(many) >= net(one)).all())
+    assert bool((net(one.plus(torch.full((1, 2), 1e4), torch.zeros(2, 0, dtype=torch.int64))) >= net(one)).all())
+    assert list(certificate.parts)[-1] == "padded to 3 nodes after the encoder"
+    net.encoder = Counting().eval()
+    assert graph_certificate(net).verdict is Verdict.UNKNOWN
+    assert not certificate.valid_for(net)
+
+
+class Named(nn.Module):
+    """A node is a number of a table of names, of which there are few: not every float is one."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = nn.Embedding(5, 4)
+
+    def forward(self, x):
+        return self.names(x[:, 0].long())
+
+
+@pytest.mark.parametrize("monotone", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_nodes_that_are_names_are_proved_and_not_asked_for_names_that_are_none(monotone):
+    torch.manual_seed(1)
+    net = GraphNetwork(1, 4, 1, (4,), encoder=Named(), monotone=monotone).eval()
+    certificate = graph_certificate(net)
+    assert certificate.verdict is (Verdict.PROVED if monotone else Verdict.UNKNOWN), str(certificate)
+    assert certificate.valid_for(net)
+    with torch.no_grad():
+        net.head.parameters().__next__().add_(0.5)
+    assert not certificate.valid_for(net)
 
 
 TRIALS = {

@@ -34,6 +34,7 @@ from isotone.nn import (
     PerOutput,
     Quantiles,
     Ramps,
+    RowByRow,
     Saturating,
     SwitchLinear,
     TabularNetwork,
@@ -193,6 +194,7 @@ NO_MODELS = {
     ByteStream: "a file that arrives",
     GraphTwin: "a control, and not monotone",
     Windows: "a grid",
+    RowByRow: "runs a free encoder on one row at a time",
     Words: "an encoder, free as the convolution is, with hashes that no graph has",
 }
 # Free parameters, of which no value breaks the direction.

@@ -260,6 +260,11 @@ class _OneNumber(nn.Module):
         return windows.float().sum(1)
 
 
+class _Choosing(nn.Module):
+    def forward(self, windows):
+        return windows.float() if bool((windows >= 0).all()) else -windows.float()
+
+
 class _Floats(nn.Module):
     def __init__(self, after):
         super().__init__()
@@ -278,7 +283,8 @@ REFUSED = [
     (_Floats(nn.RReLU()),                                "'after' is a RReLU"),
     (_Mixing(),                                          "other windows stood beside it"),
     (_Drawing(),                                         "at another time"),
-    (_OneNumber(),                                       "(6, channels) of floats"),
+    (_OneNumber(),                                       "(6, width) of floats"),
+    (_Choosing(),                                        "torch.vmap cannot run it"),
 ]
 # fmt: on
 

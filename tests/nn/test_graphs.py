@@ -65,14 +65,10 @@ def test_an_unknown_pool_is_refused_with_those_there_are(kind):
 
 
 class Peeking(nn.Module):
-    """Looks at one node alone on a few small ones, and at others where there are large or many."""
-
-    def __init__(self, at: str) -> None:
-        super().__init__()
-        self.at = at
+    """Looks at one node alone where there are few of them, and at others where there are many."""
 
     def forward(self, x):
-        return x * (x.max() < 5 if self.at == "largest" else len(x) < 50)
+        return x * (len(x) < 50)
 
 
 # fmt: off
@@ -86,8 +82,7 @@ WRONG = [
     (lambda: GraphNetwork(3, encoder=nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))), "BatchNorm1d", "it mixes nodes"),
     (lambda: GraphNetwork(3, encoder=nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5))), "Dropout",       "another time, other numbers"),
     (lambda: GraphNetwork(3, encoder=nn.Softmax(dim=0)),                       "other nodes stood beside", "it mixes nodes"),
-    (lambda: GraphNetwork(3, encoder=Peeking("largest")),                      "other nodes stood beside", "it looks for large neighbours"),
-    (lambda: GraphNetwork(3, encoder=Peeking("count")),                        "other nodes stood beside", "it counts the nodes of large graphs"),
+    (lambda: GraphNetwork(3, encoder=Peeking()),                               "other nodes stood beside", "it counts the nodes of large graphs"),
     (lambda: GraphNetwork(3, encoder=nn.Flatten(0)),                           "from 6 nodes",          "no row per node"),
     (lambda: network().centre_(graph(3, 5, 0), prior=1.0),                     "between 0 and 1",       "no logit is so large"),
     (lambda: GraphTwin("gnn", 3),                                              "'gcn', 'sage'",         "no such kind"),

@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from ..certify import Certificate, certify
 from ..errors import BadInput
 from ..nn import ByteNetwork, GlobalGate
-from ..nn._bytes_encoder import channels_of
+from ..nn._alone import code_of_its_own, why_not_alone
 from ..verdict import Verdict
 
 SEARCH_CALLS = 400
 
 # fmt: off
 ARGUMENT = (
-    "A window counts if it is complete; its numbers depend on its own bytes alone (encoders that look at other windows "
-    "are refused), so nothing is asked of the encoder.",
+    "A window counts if it is complete; its numbers depend on its own bytes alone (isotone's encoders look at nothing "
+    "else, and another one is run on each window as if there were no other), so nothing is asked of the encoder.",
     "Each channel is the largest of 0 and its values over all windows: a set with more windows has no smaller maximum.",
     "The head does not fall when a channel rises (proved above), so no logit falls when windows are added.",
 )
@@ -37,6 +37,7 @@ class ByteCertificate:
 
     Args:
         verdict: PROVED if all parts are; REFUTED if the head is, with its witness; else UNKNOWN.
+        reason: for UNKNOWN, why.
         parts: what was asked of `certify`, and its answer.
         claims: what follows for files if the verdict is PROVED.
         argument: why it follows.
@@ -44,6 +45,7 @@ class ByteCertificate:
     """
 
     verdict: Verdict
+    reason: str
     parts: Mapping[str, Certificate]
     claims: tuple[str, ...]
     argument: tuple[str, ...]
@@ -51,6 +53,8 @@ class ByteCertificate:
 
     def valid_for(self, network: ByteNetwork) -> bool:
         """Whether the parts of the network still are what was judged."""
+        if _changed(network):
+            return False
         parts = _parts(network)
         return parts.keys() == self.parts.keys() and all(
             self.parts[name].valid_for(model) for name, (model, *_) in parts.items()
@@ -60,6 +64,7 @@ class ByteCertificate:
         """Everything as JSON."""
         return {
             "verdict": self.verdict.value,
+            "reason": self.reason,
             "parts": {name: part.to_dict() for name, part in self.parts.items()},
             "claims": list(self.claims),
             "argument": list(self.argument),
@@ -67,7 +72,7 @@ class ByteCertificate:
         }
 
     def __str__(self) -> str:
-        lines = [f"{self.verdict.name}  files of every length"]
+        lines = [f"{self.verdict.name}  files of every length" + (f": {self.reason}" if self.reason else "")]
         lines += [f"  {part.verdict.name:<9} {name}" for name, part in self.parts.items()]
         if self.verdict is Verdict.REFUTED:
             lines += ["", *(str(part) for part in self.parts.values() if part.verdict is Verdict.REFUTED)]
@@ -89,7 +94,7 @@ def byte_certificate(network: ByteNetwork, *, seed: int = 0, budget: int = SEARC
         seed, budget: of the search for a witness, see `certify`.
 
     Raises:
-        BadInput: a network in training mode; an encoder that mixes windows.
+        BadInput: a network in training mode.
 
     Cost: a call of `certify` on the head, three with a `GlobalGate`.
 
@@ -99,22 +104,28 @@ def byte_certificate(network: ByteNetwork, *, seed: int = 0, budget: int = SEARC
     """
     if network.training:
         raise BadInput("byte_certificate", "a network in training mode came", "network.eval() is right")
-    # It was refused when the network was made; somebody may have put another one there.
-    channels_of(network.encoder, network.windows.size, "byte_certificate")
-    if network.gate is not None:
-        channels_of(network.gate.encoder, network.windows.size, "byte_certificate")
+    if changed := _changed(network):
+        return ByteCertificate(Verdict.UNKNOWN, changed, {}, (), (), _not_covered(network))
     found = {
         name: certify(model, inputs, ways, domain, seed=seed, budget=budget, form=form)
         for name, (model, inputs, ways, domain, form) in _parts(network).items()
     }
-    verdicts = {part.verdict for part in found.values()}
-    verdict = Verdict.UNKNOWN
-    if verdicts == {Verdict.PROVED}:
-        verdict = Verdict.PROVED
-    elif found["head"].verdict is Verdict.REFUTED:
-        verdict = Verdict.REFUTED
+    verdict, open_parts = Verdict.PROVED, [name for name, part in found.items() if part.verdict is not Verdict.PROVED]
+    if open_parts:
+        verdict = Verdict.REFUTED if found["head"].verdict is Verdict.REFUTED else Verdict.UNKNOWN
+    reason = ", ".join(open_parts) + " not proved" if verdict is Verdict.UNKNOWN else ""
     argument = (*ARGUMENT[:2], *(OF_THE_GATE if network.gate is not None else ()), ARGUMENT[2])
-    return ByteCertificate(verdict, found, _claims(network), argument, _not_covered(network))
+    return ByteCertificate(verdict, reason, found, _claims(network), argument, _not_covered(network))
+
+
+def _changed(network: ByteNetwork) -> str:
+    """Where code that nobody has judged stands around the parts: a subclass, a hook, another encoder, a method."""
+    if type(network) is not ByteNetwork:
+        return f"the network is a {type(network).__name__}, of which isotone knows nothing"
+    gates = [] if network.gate is None else [network.gate]
+    said = [code_of_its_own(network), *(code_of_its_own(gate) for gate in gates), why_not_alone(network.encoder)]
+    said += [why_not_alone(gate.encoder) for gate in gates]
+    return next(filter(None, said), "")
 
 
 def _parts(network: ByteNetwork) -> dict[str, tuple[nn.Module, Any, Any, Any, str]]:

@@ -1,7 +1,7 @@
 """The certificate of a graph network, and what follows for single graphs: additions without limit, or nothing.
 
 - no unit of a network sees more than one node or one edge, so what is proved of each holds for graphs of every size;
-- the padded form of a stated size is proved as a whole beside it: its pools and presences too;
+- the padded form of a stated size is proved as a whole beside it, whatever its nodes say: its pools and presences too;
 - of any other network nothing is known, and it is said so.
 """
 
@@ -19,10 +19,12 @@ from ..certify import Certificate, certify
 from ..errors import BadInput
 from ..graphs import Graphs, read
 from ..nn import GraphConv, GraphNetwork, GraphTwin, PaddedGraphs
-from ..nn._graphs import states_of
+from ..nn._alone import code_of_its_own, why_not_alone
 from ..verdict import Verdict
 
 SEARCH_CALLS = 300
+_PADDED, _OF_STATES = "padded to", " after the encoder"
+_Question = tuple[nn.Module, Any, Any, Any, str]
 
 # fmt: off
 CLAIMS = (
@@ -30,8 +32,9 @@ CLAIMS = (
     "logit, in any number and combination; neither does raising the weight of an edge.",
 )
 ARGUMENT = (
-    "What a node says by itself depends on its own features alone (encoders that look at other nodes are refused), "
-    "and an addition leaves the features of old nodes as they are: so nothing is asked of the encoder's weights.",
+    "What a node says by itself depends on its own features alone (isotone's encoder looks at nothing else, and "
+    "another one is run on each node as if there were no other), and an addition leaves the features of old nodes as "
+    "they are: so nothing is asked of the encoder's weights.",
     "A message is at least 0 and does not fall when its sender's state rises (proved above); an edge multiplies it "
     "by a weight of at least 0. So an addition puts further messages of at least 0 into the set that reaches a node, "
     "and raises others.",
@@ -45,7 +48,7 @@ ARGUMENT = (
 NOT_COVERED = (
     "Removing or replacing nodes or edges, calls that are redirected (an edge is lost), functions that are merged.",
     "Changing the features of nodes that exist, but for those of a direction.",
-    "An encoder of your own is tried on nodes beside others, and not proved to look at each by itself.",
+    "An encoder of your own that changes from call to call, as by a counter of calls.",
     "What turns a program into a graph: additions to the program must be additions to the graph.",
 )
 # fmt: on
@@ -75,15 +78,13 @@ class GraphCertificate:
         """Whether the network still is what was judged; the verdict is void otherwise."""
         if _changed(network):
             return False
-        asked = _asked(network, self._nodes)
+        asked = _units(network)
+        for name in self.parts:
+            if name.startswith(_PADDED):
+                asked[name] = _padded(network, int(name.split()[2]), of_states=name.endswith(_OF_STATES))
         return asked.keys() == self.parts.keys() and all(
             self.parts[name].valid_for(model) for name, (model, *_) in asked.items()
         )
-
-    @property
-    def _nodes(self) -> int:
-        padded = [int(name.split()[-2]) for name in self.parts if name.startswith("padded")]
-        return padded[0] if padded else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON."""
@@ -123,7 +124,7 @@ def graph_certificate(
         seed, budget: of the searches for a witness, see `certify`.
 
     Raises:
-        BadInput: a network in training mode; an encoder that mixes nodes.
+        BadInput: a network in training mode.
 
     Cost: a call of `certify` for each unit, and one for the padded form: seconds.
 
@@ -142,19 +143,28 @@ def graph_certificate(
     if not isinstance(network, GraphNetwork | GraphTwin):
         reason = f"isotone knows nothing of how {type(network).__name__} treats additions"
         return GraphCertificate(Verdict.UNKNOWN, reason, {}, ())
-    if isinstance(network, GraphNetwork):
-        # It was refused when the network was made; somebody may have put another one there.
-        states_of(network.encoder, network.features, "graph_certificate")
-    found = {
-        name: certify(model, inputs, ways, domain, seed=seed, budget=budget, seconds=2.0, form=form)
-        for name, (model, inputs, ways, domain, form) in _asked(network, nodes).items()
-    }
+
+    def answer(asked: Mapping[str, _Question]) -> dict[str, Certificate]:
+        return {
+            name: certify(model, inputs, ways, domain, seed=seed, budget=budget, seconds=2.0, form=form)
+            for name, (model, inputs, ways, domain, form) in asked.items()
+        }
+
+    found = answer(_units(network))
+    called, proved = f"{_PADDED} {nodes} nodes", False
+    if found and all(part.verdict is Verdict.PROVED for part in found.values()):
+        # Whatever the nodes say; that some states come from no features is no harm to a proof.
+        whole = answer({called + _OF_STATES: _padded(network, nodes, of_states=True)})
+        proved = whole[called + _OF_STATES].verdict is Verdict.PROVED
+    if not proved:
+        whole = answer({called: _padded(network, nodes, of_states=False)})
+    found |= whole
     verdicts = {part.verdict for part in found.values()}
-    whole = next(part for name, part in found.items() if name.startswith("padded"))
-    if whole.verdict is Verdict.REFUTED:
+    (padded,) = whole.values()
+    if padded.verdict is Verdict.REFUTED:
         return GraphCertificate(Verdict.REFUTED, "", found, ())
     if isinstance(network, GraphTwin):
-        reason = f"proofs are for {GraphNetwork.__name__}; the padded form was {whole.verdict.name} at this size alone"
+        reason = f"proofs are for {GraphNetwork.__name__}; the padded form was {padded.verdict.name} at this size alone"
         return GraphCertificate(Verdict.UNKNOWN, reason, found, ())
     if verdicts == {Verdict.PROVED}:
         return GraphCertificate(Verdict.PROVED, "", found, (*CLAIMS, *_growing(network)))
@@ -163,7 +173,7 @@ def graph_certificate(
 
 
 def _changed(network: nn.Module) -> str:
-    """Where code that nobody has judged stands around the units: a subclass, a hook, a method put on the object."""
+    """Where code that nobody has judged stands around the units: a subclass, a hook, another encoder, a method."""
     parts = network.named_modules() if isinstance(network, GraphNetwork) else ()
     for name, part in parts:
         if not isinstance(part, GraphNetwork | GraphConv):
@@ -171,11 +181,9 @@ def _changed(network: nn.Module) -> str:
         called = f"{name!r}" if name else "the network"
         if type(part) not in (GraphNetwork, GraphConv):
             return f"{called} is a {type(part).__name__}, a subclass of which isotone knows nothing"
-        if part._forward_hooks or part._forward_pre_hooks:
-            return f"{called} has a hook, of which isotone knows nothing"
-        if own := sorted(name for name in vars(part) if callable(getattr(type(part), name, None))):
-            return f"{called} has a {own[0]}() of its own, of which isotone knows nothing"
-    return ""
+        if own := code_of_its_own(part):
+            return f"{called}: {own}"
+    return why_not_alone(network.encoder) if isinstance(network, GraphNetwork) else ""
 
 
 @dataclass(frozen=True)
@@ -227,26 +235,48 @@ def graph_floors(network: nn.Module, graphs: Graphs | Any, certificate: GraphCer
     return GraphFloors(scores, scores.clone() if known else torch.full_like(scores, -torch.inf), certificate)
 
 
-def _asked(network: GraphNetwork | GraphTwin, nodes: int) -> dict[str, tuple[nn.Module, Any, Any, Any, str]]:
-    parts: dict[str, tuple[nn.Module, Any, Any, Any, str]] = {}
-    relations, features = 1, int(network.own[0].in_features) if isinstance(network, GraphTwin) else network.features  # type: ignore[arg-type]
-    if isinstance(network, GraphNetwork):
-        relations = network.relations
-        like = next(network.head.parameters())
-        for name, (unit, length) in network.units().items():
-            form = f"{length} numbers of at least 0"
-            parts[name] = (unit, like.new_zeros(2, length), +1, (0.0, None), form)
-        ways = network.arguments["directions"]
-        if any(ways):
-            parts["features that grow"] = (
-                network.encoder, like.new_zeros(2, features), torch.tensor(ways), None, "the features of a node",
-            )  # fmt: skip
-    padded = PaddedGraphs(network, nodes, relations).eval()
-    example, ways, domain = padded.question(features)
-    # Usual networks are meant for features of at least 0.
-    domain = domain if isinstance(network, GraphNetwork) else ((0.0, 1.0), *domain[1:])
-    parts[f"padded to {nodes} nodes"] = (padded, example, ways, domain, f"graphs padded to {nodes} nodes")
+def _units(network: GraphNetwork | GraphTwin) -> dict[str, _Question]:
+    """What is asked of the parts that see one node or one edge."""
+    if not isinstance(network, GraphNetwork):
+        return {}
+    parts: dict[str, _Question] = {}
+    like = next(network.head.parameters())
+    for name, (unit, length) in network.units().items():
+        parts[name] = (unit, like.new_zeros(2, length), +1, (0.0, None), f"{length} numbers of at least 0")
+    ways = network.arguments["directions"]
+    if any(ways):
+        parts["features that grow"] = (
+            network.encoder, like.new_zeros(2, network.features), torch.tensor(ways), None, "the features of a node",
+        )  # fmt: skip
     return parts
+
+
+def _padded(network: GraphNetwork | GraphTwin, nodes: int, *, of_states: bool) -> _Question:
+    """What is asked of all parts together: a function of what nodes say, or of their features."""
+    form = f"graphs padded to {nodes} nodes"
+    if isinstance(network, GraphTwin):
+        padded = PaddedGraphs(network, nodes).eval()
+        example, ways, domain = padded.question(network.features)
+        # Usual networks are meant for features of at least 0.
+        return padded, example, ways, ((0.0, 1.0), *domain[1:]), form
+    after = _AfterEncoder(network) if of_states else network
+    padded = PaddedGraphs(after, nodes, network.relations).eval()
+    example, ways, domain = padded.question(network.own_width if of_states else network.features)
+    return padded, example, ways, domain, form + ", whatever each node says" * of_states
+
+
+class _AfterEncoder(nn.Module):
+    """The network, of graphs whose `x` is what each node says by itself."""
+
+    def __init__(self, network: GraphNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def together(self, graphs: Graphs) -> Tensor:
+        return self.network.of_states(graphs, graphs.x)
+
+    def forward(self, graphs: Graphs, _: Tensor) -> Tensor:
+        return self.together(graphs)
 
 
 def _growing(network: GraphNetwork) -> tuple[str, ...]:

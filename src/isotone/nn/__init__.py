@@ -4,6 +4,7 @@
 - every layer works under any optimizer, since its constraint is declared on it (`isotone.constraints`).
 """
 
+from ._alone import RowByRow as RowByRow
 from ._bytes import ByteNetwork as ByteNetwork
 from ._bytes_encoder import GatedConvolution as GatedConvolution
 from ._bytes_encoder import GlobalGate as GlobalGate

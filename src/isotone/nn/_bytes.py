@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import BadInput
-from ._bytes_encoder import GatedConvolution, GlobalGate, channels_of
+from ._alone import alone
+from ._bytes_encoder import GatedConvolution, GlobalGate
 from ._bytes_pool import Features, pooled
 from ._bytes_windows import Windows, check_files
 from ._bytes_words import Words
@@ -44,7 +45,8 @@ class ByteNetwork(nn.Module):
         context: channels of a `GlobalGate`, by which the whole file weighs each window; 0 for none.
         monotone: False for the unconstrained twin: the head is free.
         encoder: in place of the embedding and gated convolution: any module (n, window) uint8 -> (n, channels) that
-            looks at each window by itself, with any weights. `channels`, `embedding` and `words` are then not used.
+            looks at each window by itself, with any weights; it is run on each alone (`RowByRow`), so that it does.
+            `channels`, `embedding` and `words` are then not used.
         head: in place of the monotone layers: (files, channels) -> (files, labels). It must rise with every channel;
             `isotone.certify(net.head, torch.zeros(2, net.channels), +1, (0, None))` says whether it does.
 
@@ -53,7 +55,7 @@ class ByteNetwork(nn.Module):
     neither encoder nor head was given: `ByteNetwork(**net.arguments)` makes another.
 
     Raises:
-        BadInput: encoders with batch statistics or dropout, by name.
+        BadInput: an encoder that mixes windows, or that `torch.vmap` cannot run.
 
     Cost: each byte once (twice with a context), and for gradients at most `channels` windows of each file again. Memory
     does not grow with the length of a file, in training neither.
@@ -90,8 +92,8 @@ class ByteNetwork(nn.Module):
         }  # fmt: skip
         if encoder is None:
             encoder = Words(window, channels, words) if words else GatedConvolution(window, channels, embedding)
-        self.encoder = encoder
-        self.channels = channels_of(self.encoder, window)
+        some = torch.randint(0, 256, (6, window), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+        self.encoder, self.channels = alone(encoder, some, "ByteNetwork", "windows")
         self.gate = None
         if context:
             of_context = GatedConvolution(window, context, embedding)

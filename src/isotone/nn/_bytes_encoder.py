@@ -1,21 +1,11 @@
-"""What a window of bytes says: free embedding and gated convolution, and which encoders may stand in their place."""
+"""What a window of bytes says: a free embedding and gated convolution, and a gate that the whole file opens."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import BadInput
 from ._dense import MonotoneLinear
-
-# fmt: off
-REFUSED = {
-    # part                               why
-    nn.modules.batchnorm._BatchNorm:     "it mixes the windows of a batch, so a score would depend on other files",
-    nn.modules.dropout._DropoutNd:       "it draws anew, so the window that wins would not be the window that learns",
-    nn.RReLU:                            "it draws anew, so the window that wins would not be the window that learns",
-}
-# fmt: on
 
 
 class GatedConvolution(nn.Module):
@@ -91,31 +81,3 @@ class GlobalGate(nn.Module):
     def gated(self, features: Tensor, opening: Tensor) -> Tensor:
         """`features` (n, channels), not negative, times their gates; `opening` broadcasts."""
         return features * (torch.sum(features * opening, dim=-1, keepdim=True) + self.bias).sigmoid()
-
-
-def channels_of(encoder: nn.Module, window: int, where: str = "ByteNetwork") -> int:
-    """How many numbers an encoder says of a window; refuses one that does not look at each window by itself.
-
-    Raises:
-        BadInput: batch norms and dropout, by name; whatever gives a window other numbers beside other windows, or at
-            another time; outputs that are not (windows, channels).
-    """
-    for name, module in encoder.named_modules():
-        for kind, reason in REFUSED.items():
-            if isinstance(module, kind):
-                said = f"{name!r} is a {type(module).__name__}" if name else f"a {type(module).__name__} came"
-                right = "a layer norm, or none, is right: anything that looks at one window alone"
-                raise BadInput(f"{where}, encoder", f"{said}, and {reason}", right)
-    generator = torch.Generator().manual_seed(0)
-    device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
-    some = torch.randint(0, 256, (6, window), generator=generator, dtype=torch.uint8).to(device)
-    with torch.no_grad():
-        together, apart = encoder(some), [encoder(some[:2]), encoder(some[2:])]
-    if together.ndim != 2 or len(together) != len(some) or not together.is_floating_point():
-        came = f"it made {tuple(together.shape)} of {together.dtype} from 6 windows"
-        raise BadInput(f"{where}, encoder", came, "(6, channels) of floats would be right")
-    size = float(together.abs().max()) + 1e-30
-    if not bool(((together - torch.cat(apart)).abs() <= 1e-3 * size).all()):
-        came = "a window got other numbers when other windows stood beside it, or at another time"
-        raise BadInput(f"{where}, encoder", came, "an encoder that looks at one window alone is right")
-    return int(together.shape[1])

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -21,12 +20,11 @@ from torch import Tensor, nn
 from ..directions import Directions, as_directions
 from ..errors import BadInput
 from ..graphs import Graphs, read
+from ._alone import alone
 from ._dense import MonotoneLinear, MonotoneMLP, Saturating, trunk
 from ._graphs_layer import MOST, Edges, GraphConv, Logarithmic, NodeEncoder, check_types
 from ._graphs_pool import Places, check_pool, readout
 from ._initialize import initialize_
-
-_MIXES = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
 
 
 class GraphNetwork(nn.Module):
@@ -50,7 +48,8 @@ class GraphNetwork(nn.Module):
         directions: of the features of a node: 0 (free) for what additions leave as it is, +1 for what they can raise.
         monotone: False for the unconstrained twin: the same shape, all weights free.
         encoder: in place of the layers on a node's own features: any module (nodes, features) -> (nodes, n) that looks
-            at each node by itself, with any weights. `directions` is then not used.
+            at each node by itself, with any weights; it is run on each alone (`RowByRow`), so that it does.
+            `directions` is then not used.
 
     Shapes: `net(x, edge_index, batch)`, `net(g, h)` with a graph as DGL has them, `net(data)` with `Data` or `Batch` of
         PyTorch Geometric or with `isotone.graphs.Graphs` -> (graphs, labels). `edge_type` and `edge_weight` may come by
@@ -99,8 +98,12 @@ class GraphNetwork(nn.Module):
         }  # fmt: skip
         self.features, self.labels, self.relations = features, labels, relations
         self.readout, self.both_ways = tuple(kinds), both_ways
-        self.encoder = NodeEncoder(features, width, directions, monotone=monotone) if encoder is None else encoder
-        widths = [states_of(self.encoder, features), *[width] * layers]
+        if encoder is None:
+            encoder = NodeEncoder(features, width, directions, monotone=monotone)
+        # Numbers that are rows of an embedding, too.
+        some = torch.ones(6, features).tril(-3)
+        self.encoder, self.own_width = alone(encoder, some, "GraphNetwork", "nodes")
+        widths = [self.own_width, *[width] * layers]
         self.layers = nn.ModuleList(
             GraphConv(
                 before, after, relations * (1 + both_ways), aggregation,
@@ -123,7 +126,13 @@ class GraphNetwork(nn.Module):
 
     def together(self, graphs: Graphs) -> Tensor:
         """The logits of all graphs in one pass, unchecked; `x` may have dimensions before (nodes, features)."""
-        states, edges, places = self._start(graphs)
+        # Bounded, as is what follows: infinities would become NaN, and NaN is above no threshold.
+        x = graphs.x.clamp(-MOST, MOST)
+        return self.of_states(graphs, self.encoder(x.flatten(0, -2)).unflatten(0, x.shape[:-1]))
+
+    def of_states(self, graphs: Graphs, said: Tensor) -> Tensor:
+        """The logits from what each node says by itself, (..., nodes, width), in place of `x`."""
+        states, edges, places = self._start(graphs, said)
         seen = [states]
         for layer in self.layers:
             assert isinstance(layer, GraphConv)
@@ -134,11 +143,9 @@ class GraphNetwork(nn.Module):
         pooled = readout(self.readout, torch.cat(seen, dim=-1), graphs.batch, graphs.count, places)
         return self.head(pooled)  # type: ignore[no-any-return]
 
-    def _start(self, graphs: Graphs) -> tuple[Tensor, Edges, Places | None]:
-        """What a node says by itself, the edges as layers take them, and where nodes stand in padded forms."""
-        # Bounded, as is what follows: infinities would become NaN, and NaN is above no threshold.
-        own = self.encoder(graphs.x.clamp(-MOST, MOST))
-        states = own.nan_to_num(0.0).clamp(0.0, MOST)
+    def _start(self, graphs: Graphs, said: Tensor) -> tuple[Tensor, Edges, Places | None]:
+        """The first states, the edges as layers take them, and where nodes stand in padded forms."""
+        states = said.nan_to_num(0.0).clamp(0.0, MOST)
         source, target, types, weights = *graphs.edge_index, graphs.edge_type, graphs.edge_weight
         if self.both_ways:
             there = graphs.types
@@ -248,31 +255,3 @@ def _without_ceilings(layers: nn.Sequential) -> nn.Sequential:
         if isinstance(layer, Saturating):
             layers[i] = Logarithmic(above=layer.above)
     return layers
-
-
-def states_of(encoder: nn.Module, features: int, where: str = "GraphNetwork") -> int:
-    """How many numbers an encoder says of a node; refuses one that does not look at each node by itself."""
-    for name, module in encoder.named_modules():
-        if isinstance(module, _MIXES):
-            said = f"{name!r} is a {type(module).__name__}" if name else f"a {type(module).__name__} came"
-            reason = "so a node would get other numbers beside other nodes, or at another time"
-            raise BadInput(f"{where}, encoder", f"{said}, {reason}", "anything that looks at one node alone is right")
-    device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
-    some = torch.zeros(6, features, device=device)
-    some[3:] = 1.0
-    with torch.no_grad():
-        together = encoder(some)
-        if together.dim() != 2 or len(together) != len(some) or not together.is_floating_point():
-            came = f"it made {tuple(together.shape)} of {together.dtype} from 6 nodes"
-            raise BadInput(f"{where}, encoder", came, "(6, width) of floats is right")
-        others = [torch.cat([encoder(some[:2]), encoder(some[2:])]), encoder(some.repeat(40, 1))[:6]]
-        large = 100.0 * torch.randn(200, features, generator=torch.Generator().manual_seed(0))
-        # An embedding has no row for them; on an accelerator that is an end and no error.
-        with contextlib.suppress(IndexError):
-            others += [encoder(torch.cat([some, large]))[:6]] if device.type == "cpu" else []
-    for apart in others:
-        near = (together - apart).abs() <= 1e-3 * (float(together.nan_to_num(0.0, 0.0, 0.0).abs().max()) + 1e-30)
-        if not bool((near | (together == apart) | (together.isnan() & apart.isnan())).all()):
-            came = "a node got other numbers when other nodes stood beside it, or at another time"
-            raise BadInput(f"{where}, encoder", came, "anything that looks at one node alone is right")
-    return int(together.shape[1])

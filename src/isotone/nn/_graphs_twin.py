@@ -63,7 +63,7 @@ class GraphTwin(nn.Module):
         if readout not in ("mean", "sum", "max"):
             raise BadInput("GraphTwin", f"readout={readout!r} came", "'mean', 'sum' or 'max' is right")
         self.kind, self.readout, self.both_ways = kind, readout, both_ways
-        self.encoder = encoder
+        self.encoder, self.features = encoder, features
         first = features if encoder is None else int(encoder(torch.zeros(2, features)).shape[1])
         widths = [first, *[width] * layers]
         pairs = list(itertools.pairwise(widths))
