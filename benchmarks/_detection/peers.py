@@ -109,7 +109,8 @@ def logistic(setting: Setting, problem: Problem, seed: int, known: Known) -> Fit
     from scipy.optimize import minimize
 
     X, signs = problem.train.X, np.where(problem.train.y == 1, 1.0, -1.0)
-    spread = np.sqrt(np.asarray(X.multiply(X).mean(axis=0)).ravel() - np.asarray(X.mean(axis=0)).ravel() ** 2)
+    variance = np.asarray(X.multiply(X).mean(axis=0)).ravel() - np.asarray(X.mean(axis=0)).ravel() ** 2
+    spread = np.sqrt(np.maximum(variance, 0.0))  # of a constant column it may round below 0
     scale = 1 / np.maximum(spread, 1e-3) ** setting["scale"]
     X = sp.csr_matrix(X.multiply(scale[None, :]), dtype=np.float64)
     rows = np.where(signs > 0, setting.get("weight", 1.0), 1.0)

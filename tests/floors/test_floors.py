@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -209,6 +210,59 @@ def test_the_best_floor_takes_what_detects_most_and_says_what_it_tried(fitted):
     assert len(tried) == 3
     name = " + ".join(list(tried)[k] for k in fitted["best"].chosen_)
     assert tried[name] == max(tried.values())
+
+
+@dataclass
+class Scoring:
+    """A floor that fits nothing: rows score as their first number, turned where `wrong`; knows what it was given."""
+
+    given: list
+    wrong: bool = False
+
+    def __deepcopy__(self, memo):
+        return Scoring(self.given, self.wrong)
+
+    def fit(self, X, y, directions, **_):
+        self.given.append(X)
+        return self
+
+    def scores(self, X):
+        return (-X[:, 0] if self.wrong else X[:, 0]).astype(float)
+
+
+def test_the_best_floor_judges_rows_that_no_fit_was_given_and_fits_what_it_takes_to_all():
+    rng = np.random.default_rng(0)
+    X = rng.random((300, 2))
+    y = (X[:, 0] > 0.7).astype(int)
+    X[1::3] = X[::3]  # equal rows, and their labels
+    y[1::3] = y[::3]
+    given = []
+    floor = BestFloor([Scoring(given, wrong=True), Scoring(given)], ((0,), (1,)))
+    floor.fit(X[:200], y[:200], (1, 0), validation=(X[200:], y[200:]), rate=0.05)
+    assert floor.chosen_ == (1,)
+    assert dict(floor.found_).popitem()[1] == 1.0
+    *of_folds, last = given
+    assert len(of_folds) == 6
+    assert np.array_equal(last, X)
+    for rows in of_folds:
+        inside = set(map(tuple, rows))
+        held = [row for row in X if tuple(row) not in inside]
+        assert len(held) + len(rows) == len(X)  # no copy of a held row was fitted
+        assert 60 <= len(held) <= 140
+
+
+def test_families_stay_in_one_fold_and_too_few_rows_take_the_first_floor():
+    given, rng = [], np.random.default_rng(0)
+    X, y = rng.random((120, 2)), np.tile([0, 1], 60)
+    families = np.arange(120) // 4 * 2 + y
+    BestFloor([Scoring(given), Scoring(given)]).fit(X, y, (1, 1), families=families)
+    for rows in given[:-1]:
+        inside = {tuple(row) for row in rows}
+        shares = [np.mean([tuple(row) in inside for row in X[families == one]]) for one in set(families.tolist())]
+        assert set(shares) == {0.0, 1.0}
+    few = BestFloor([Scoring(given), Scoring(given, wrong=True)]).fit(X[:8], y[:8], (1, 1))
+    assert few.chosen_ == (0,)
+    assert not few.found_
 
 
 def test_containers_agree_with_the_definition():

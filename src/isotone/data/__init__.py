@@ -11,7 +11,9 @@ from ._program_graphs import import_numbers as import_numbers
 from ._programs import KINDS as KINDS
 from ._programs import debian_call_graphs as debian_call_graphs
 from ._programs import debian_programs as debian_programs
+from ._row_hashes import row_hashes as row_hashes
 from ._split import Split as Split
+from ._split import folds as folds
 from ._split import split as split
 from ._split import split_by_time as split_by_time
 from ._streams import Block as Block

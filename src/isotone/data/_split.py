@@ -227,3 +227,30 @@ def _check_parts(
         came += f", from {groups} {kind}" + (f", with {dropped} repeated rows dropped" if dropped else "")
         then = "Bring more rows, use finer groups, give the small side a larger share, or try another seed."
         raise BadInput("split", came, f"each side needs {FEWEST} of each", then)
+
+
+def folds(labels: ArrayLike, n: int, seed: int = 0, families: ArrayLike | None = None) -> NDArray[np.int64] | None:
+    """Shape (rows,): a fold of each row, 0 to n - 1, with a like share of both labels.
+
+    Args:
+        labels: shape (rows,), 0 and 1.
+        n: how many folds.
+        seed: of the order.
+        families: shape (rows,), of any kind; rows of a family are in one fold, by the label of its first row.
+
+    Returns:
+        None where a fold would have fewer than two rows of a label.
+
+    >>> isotone.data.folds([0, 1] * 6, 3, seed=1, families=[0, 1, 0, 1, 2, 3, 2, 3, 4, 5, 4, 5]).tolist()
+    [0, 1, 0, 1, 1, 2, 1, 2, 2, 0, 2, 0]
+    """
+    y = np.asarray(labels)
+    names = np.arange(len(y)) if families is None else np.asarray(families)
+    _, first, family = np.unique(names, return_index=True, return_inverse=True)
+    rng, found = np.random.default_rng(seed), np.empty(len(first), dtype=np.int64)
+    for label in (0, 1):
+        at = rng.permutation(np.flatnonzero(y[first] == label))
+        found[at] = np.arange(len(at)) % n
+    fold: NDArray[np.int64] = found[family]
+    fewest = min(np.bincount(fold[y == label], minlength=n).min() for label in (0, 1))
+    return fold if fewest >= FEWEST else None

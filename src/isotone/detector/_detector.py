@@ -23,7 +23,7 @@ from ..directions import as_directions
 from ..errors import BadInput
 from ..evaluation import Interval, clopper_pearson, negatives_needed, platt
 from ..explain import Reason, importance, sufficient_reasons
-from ..floors import best_floor
+from ..floors import BestFloor, best_floor
 from ..threat import Roles, Threat
 from ..verdict import Verdict
 from . import _files, _free
@@ -57,7 +57,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         max_clean_loss: most clean detection given up for the floor, as a share of bad rows.
         free: the free lane: "auto" (LightGBM where it is installed, else a network), any classifier of scikit-learn's
             form, or None: the floor stands alone.
-        floor: "auto" (chosen among isotone's floors by detection at the rate, on held-out rows), or a floor of
+        floor: "auto" (chosen among isotone's floors by detection at the rate, on folds of the rows), or a floor of
             `isotone.floors`.
         validation_fraction: share of the rows held out to set thresholds, where `fit` is given no rows for it.
         random_state: of the split and both lanes.
@@ -142,11 +142,11 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._understand(X.shape[1], feature_names)
         X = columns(X, self._kept)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        train, choose, measure, held = self._parts(X, labels, groups, validation, seed)
+        train, choose, measure, held, families = self._parts(X, labels, groups, validation, seed)
         every = together(train, choose) if held else train
         self.free_ = None if self.free is None else _free.fitted(self.free, every[0], every[1], seed)
         rate = self.max_false_alarm_rate * (1.0 if self.free_ is None else _FLOOR_SHARE)
-        self.floor_ = self._floor().fit(*train, self.directions_, rate=rate, seed=seed, validation=choose)
+        self.floor_ = self._fit_floor(train, choose if held else None, families, rate, seed)
         self._set_thresholds(measure[0], measure[1], held)
         self._learn_reasons(*train)
         return self
@@ -188,12 +188,12 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
 
     def _parts(self, X: Any, labels: Any, groups: Any, validation: Any, seed: int) -> Any:
-        """Rows to train on, to choose by, to set thresholds on; and whether the last are apart from the others."""
+        """Rows to train on, to choose by, to set thresholds on; whether the last are apart; groups of the first two."""
         if validation is None:
             rest = 1 - self.validation_fraction
             fractions = (rest * 0.8, rest * 0.2, self.validation_fraction)
             a, b, c, held = parts(X, labels, groups, fractions, seed)
-            return (X[a], labels[a]), (X[b], labels[b]), (X[c], labels[c]), held
+            return (X[a], labels[a]), (X[b], labels[b]), (X[c], labels[c]), held, _of(groups, a, b)
         held_X, held_y = validation
         held_X = columns(validate_data(self, held_X, reset=False, accept_sparse="csr", dtype=np.float64), self._kept)
         held_y = np.asarray(held_y)
@@ -207,14 +207,17 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise BadInput("validation", "no benign row came", "a threshold is set by benign rows", "Bring some.")
         a, b, c, _ = parts(X, labels, groups, PARTS, seed)
         a = np.unique(np.concatenate([a, c]))
-        return (X[a], labels[a]), (X[b], labels[b]), (held_X, np.searchsorted(self.classes_, held_y)), True
+        measure = (held_X, np.searchsorted(self.classes_, held_y))
+        return (X[a], labels[a]), (X[b], labels[b]), measure, True, _of(groups, a, b)
 
-    def _floor(self) -> Any:
-        if isinstance(self.floor, str):
-            if self.floor != "auto":
-                raise BadInput("floor", f"{self.floor!r} came", "'auto' or a floor of isotone.floors is right")
-            return best_floor()
-        return copy.deepcopy(self.floor)
+    def _fit_floor(self, train: Any, choose: Any, families: Any, rate: float, seed: int) -> Any:
+        floor = self.floor
+        if isinstance(floor, str):
+            if floor != "auto":
+                raise BadInput("floor", f"{floor!r} came", "'auto' or a floor of isotone.floors is right")
+            floor = best_floor()
+        more = {"families": families} if isinstance(floor, BestFloor) and choose is not None else {}
+        return copy.deepcopy(floor).fit(*train, self.directions_, rate=rate, seed=seed, validation=choose, **more)
 
     def _set_thresholds(self, X: Any, labels: NDArray[np.int64], held: bool) -> None:
         free = None if self.free_ is None else _free.scores(self.free_, X)
@@ -391,6 +394,10 @@ def _extremes(X: Any, directions: tuple[int, ...]) -> Scores:
     sides = [getattr(X, name)(axis=0) for name in ("min", "max")]
     low, high = (np.asarray(side.todense() if hasattr(side, "todense") else side).ravel() for side in sides)
     return np.where(np.asarray(directions) < 0, high, np.minimum(low, 0.0)).astype(np.float64)
+
+
+def _of(groups: Any, *parts: NDArray[np.int64]) -> Any:
+    return None if groups is None else np.asarray(groups)[np.concatenate(parts)]
 
 
 def _interval(count: int, of: int) -> Interval | None:

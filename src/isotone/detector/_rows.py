@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data import split
+from ..data import row_hashes, split
 from ..errors import BadInput, require
 
 # Of the rows that no fit was given: a part to train the lanes, one by which they choose and stop, one for thresholds.
 PARTS = (0.6, 0.15, 0.25)
 
 
-def hashes(X: Any) -> NDArray[Any]:
-    """Shape (rows,): equal for equal rows, dense or sparse."""
-    sparse = require("scipy.sparse", "tables")
-    found = []
-    if sparse.issparse(X):
-        X = X.tocsr(copy=True)
-        X.sum_duplicates()
-        X.eliminate_zeros()
-        for a, b in zip(X.indptr[:-1], X.indptr[1:], strict=True):
-            found.append(_digest(X.indices[a:b].astype(np.int64).tobytes() + X.data[a:b].astype(np.float64).tobytes()))
-    else:
-        for row in np.asarray(X, dtype=np.float64) + 0.0:  # -0.0 and 0.0 are one number
-            at = np.flatnonzero(row)
-            found.append(_digest(at.tobytes() + row[at].tobytes()))
-    return np.array(found)
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=12).hexdigest()
-
-
 def parts(X: Any, labels: NDArray[np.int64], groups: Any, fractions: Sequence[float], seed: int) -> Any:
     """Row numbers of three parts, no group and no equal rows across them; all rows three times where those are few."""
     try:
-        found = split(labels, groups, fractions, seed, vectors=hashes(X))
+        found = split(labels, groups, fractions, seed, vectors=row_hashes(X))
     except BadInput as fault:
         if fault.args and "groups, row" in str(fault):
             raise

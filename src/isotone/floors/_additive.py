@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..data import folds
 from ..errors import require
 from ..evaluation import detection_near
 from ..nn import MaxPatterns
@@ -95,13 +96,9 @@ class _Rows(NamedTuple):
 
 def _strength(rows: _Rows, rate: float, seed: int, progress: Callable[[float, str], object] | None) -> float:
     """The penalty that detects most on folds; of equals the largest. Few rows decide nothing."""
-    if min(np.bincount(rows.labels)) < 2 * _FOLDS:
+    fold = folds(rows.labels, _FOLDS, seed)
+    if fold is None:
         return 1.0
-    rng = np.random.default_rng(seed)
-    fold = np.empty(len(rows.labels), dtype=np.int64)
-    for label in (0, 1):
-        at = rng.permutation(np.flatnonzero(rows.labels == label))
-        fold[at] = np.arange(len(at)) % _FOLDS
     found = []
     for done, strength in enumerate(STRENGTHS):
         detected = []

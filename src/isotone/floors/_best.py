@@ -11,8 +11,10 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
+from ..data import folds, row_hashes
 from ..errors import BadInput, require
 from ..evaluation import detection_near
 from ..verdict import Verdict
@@ -21,6 +23,8 @@ from ._booster import BoosterFloor
 from ._floor import FloorProof, Scores, State, tick
 from ._network import NetworkFloor
 from ._patterns import PatternFloor
+
+Numbers = NDArray[Any]
 
 
 @dataclass
@@ -125,25 +129,28 @@ class SumFloor:
 
 @dataclass
 class BestFloor:
-    """Of several floors, and sums of two or of all of them, the one that detects most validation rows near the rate.
+    """Of several floors, and sums of two or of all of them, the one that detects most on folds of the rows.
 
     The first is left only for one that detects more by a standard error of its detection: few rows decide, and a choice
     among equals by chance costs what the first was better by (Breiman et al. 1984, the rule of one standard error).
+    What was chosen is fitted to all rows.
 
     Args:
-        candidates: floors; without validation rows of both labels the first is taken.
+        candidates: floors; where a label has fewer than two rows a fold the first is taken.
         groups: positions of candidates that are tried, summed where several; None: each, each pair, and all. Few rows
             decide, so a choice among fewer is wrong less often.
-        refit: whether what was chosen is fitted once more, to all rows: its thresholds are set on others.
+        folds: 2 or more; equal rows are in one.
 
     Attributes:
-        found_: (what, detection on the validation rows near the rate) of all that was tried.
+        found_: (what, detection near the rate on rows that its fit was not given) of all that was tried.
         chosen_: positions of the candidates that were taken.
+
+    Cost: each candidate `folds` times, and what was chosen once more.
     """
 
     candidates: Sequence[Any]
     groups: Sequence[tuple[int, ...]] | None = None
-    refit: bool = True
+    folds: int = 3
 
     def fit(
         self,
@@ -156,55 +163,60 @@ class BestFloor:
         seed: int = 0,
         validation: tuple[Any, Any] | None = None,
         progress: Callable[[float, str], object] | None = None,
+        families: Any = None,
     ) -> Self:
-        """See `Floor`."""
-        weight = np.ones(X.shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        held = None if validation is None else np.asarray(validation[1])
-        choosing = held is not None and len(np.unique(held)) > 1 and len(self.candidates) > 1
-        candidates = list(self.candidates) if choosing else list(self.candidates)[:1]
-        steps = 2 * len(candidates)
-        fitted = [
-            copy.deepcopy(candidate).fit(
-                X, y, directions, sample_weight=weight, rate=rate, seed=seed, progress=_piece(progress, k, steps)
-            )
-            for k, candidate in enumerate(candidates)
-        ]
+        """See `Floor`; rows of `validation` are rows like the others.
+
+        Args:
+            families: shape (rows + validation rows,), of any kind; rows of a family stay in one fold.
+        """
+        labels, weight = np.asarray(y), np.ones(X.shape[0])
+        if sample_weight is not None:
+            weight = np.asarray(sample_weight, dtype=np.float64)
+        if validation is not None:
+            X = _stacked(X, validation[0])
+            labels = np.concatenate([labels, validation[1]])
+            weight = np.concatenate([weight, np.ones(len(validation[1]))])
+        fold = None
+        if len(self.candidates) > 1:
+            fold = folds(labels, self.folds, seed, row_hashes(X) if families is None else families)
+        steps = len(self.candidates) * (self.folds + 1) if fold is not None else 1
+
+        def fitted(k: int, at: Any, done: int) -> Any:
+            return copy.deepcopy(self.candidates[k]).fit(
+                X[at], labels[at], directions,
+                sample_weight=weight[at], rate=rate, seed=seed, progress=_piece(progress, done, steps),
+            )  # fmt: skip
+
         self.found_: list[tuple[str, float]] = []
         self.chosen_: tuple[int, ...] = (0,)
-        self.floor_: Any = fitted[0]
-        if validation is None or held is None or not choosing:
-            return self
-        scores = [floor.scores(validation[0]) for floor in fitted]
-        units = [_unit(found[held == 0], rate) for found in scores]
-        best, bad = -1.0, int((held != 0).sum())
+        units = [(0.0, 1.0)]
+        if fold is not None:
+            scores = np.empty((len(self.candidates), len(labels)))
+            for done, (part, k) in enumerate(itertools.product(range(self.folds), range(len(self.candidates)))):
+                held = np.flatnonzero(fold == part)
+                scores[k, held] = fitted(k, np.flatnonzero(fold != part), done).scores(X[held])
+            units = self._choose(scores, labels, fold, rate)
+        every = np.arange(len(labels))
+        taken = [fitted(k, every, steps - len(self.chosen_) + done) for done, k in enumerate(self.chosen_)]
+        self.floor_: Any = taken[0] if len(taken) == 1 else SumFloor.of(taken, [units[k] for k in self.chosen_])
+        tick(progress, 1.0, "floor")
+        return self
+
+    def _choose(self, scores: Numbers, labels: Numbers, fold: Numbers, rate: float) -> list[tuple[float, float]]:
+        """What detects most on the folds; and the unit of each candidate in a sum, by rows that no fit was given."""
+        parts = [np.flatnonzero(fold == part) for part in range(self.folds)]
+        units = np.array([[_unit(found[at[labels[at] == 0]], rate) for at in parts] for found in scores])
+        best, bad = -1.0, int((labels != 0).sum())
         for group in self._groups():
-            total = sum((scores[k] - units[k][0]) / units[k][1] for k in group)
-            detected = detection_near(np.asarray(total), held, rate)
-            self.found_.append((" + ".join(_name(candidates[k]) for k in group), detected))
+            sums = sum((scores[k] - units[k, fold, 0]) / units[k, fold, 1] for k in group)
+            detected = float(np.mean([detection_near(sums[at], labels[at], rate) for at in parts]))
+            self.found_.append((" + ".join(_name(self.candidates[k]) for k in group), detected))
             if best < 0:
                 best, self.chosen_ = detected + math.sqrt(detected * (1 - detected) / bad), group
             elif detected > best:
                 best, self.chosen_ = detected, group
-        if self.refit:
-            stack = require("scipy.sparse", "tables").vstack if hasattr(X, "indptr") else np.vstack
-            rows, labels = stack([X, validation[0]]), np.concatenate([np.asarray(y), held])
-            rows = rows.tocsr() if hasattr(rows, "tocsr") else rows
-            weights = np.concatenate([weight, np.ones(len(held))])
-            for done, k in enumerate(self.chosen_):
-                fitted[k] = copy.deepcopy(candidates[k]).fit(
-                    rows,
-                    labels,
-                    directions,
-                    sample_weight=weights,
-                    rate=rate,
-                    seed=seed,
-                    progress=_piece(progress, len(candidates) + done, steps),
-                )
-        taken = [fitted[k] for k in self.chosen_]
-        # In units of rows that no fit was given; scores of rows that it was given lie elsewhere.
-        self.floor_ = taken[0] if len(taken) == 1 else SumFloor.of(taken, [units[k] for k in self.chosen_])
-        tick(progress, 1.0, "floor")
-        return self
+        return [(float(middle), float(size)) for middle, size in units.mean(axis=1)]
 
     def _groups(self) -> list[tuple[int, ...]]:
         """What is tried; on equal detection an earlier one is taken, and the first unless another is clearly better."""
@@ -228,7 +240,7 @@ class BestFloor:
 
 
 def best_floor() -> BestFloor:
-    """Trained patterns, or patterns as they start with trees, or single features with trees, by validation rows.
+    """Trained patterns, or patterns as they start with trees, or single features with trees, by folds of the rows.
 
     Where LightGBM is not installed both come without trees. Of many ways to combine floors these did best on folds of
     the training and validation rows of five sets (benchmarks/floor_folds.py); many ways to choose from would mean
@@ -252,6 +264,11 @@ def floor_from_state(state: dict[str, Tensor], facts: dict[str, Any]) -> Any:
     if (kind := facts.get("kind")) not in kinds:
         raise BadInput("floor", f"the kind {kind!r} came", f"one of {', '.join(sorted(kinds))} is right")
     return kinds[kind].from_state(state, facts)
+
+
+def _stacked(X: Any, other: Any) -> Any:
+    rows = require("scipy.sparse", "tables").vstack([X, other]) if hasattr(X, "indptr") else np.vstack([X, other])
+    return rows.tocsr() if hasattr(rows, "tocsr") else rows
 
 
 def _piece(progress: Callable[[float, str], object] | None, k: int, of: int) -> Callable[[float, str], object] | None:
