@@ -3,7 +3,7 @@
 - only rows that the clean benchmark learns from: its test fifth stays closed, and models are judged on its validation
   rows, which nothing was chosen on here;
 - every model has its defaults; both learners hold out a tenth of the training rows to know when to stop;
-- one run writes benchmarks/results/scorecard.json and two plots; --report writes the page's section from them.
+- one run writes benchmarks/results/scorecard.json; the page's section and two plots are written from it alone.
 
     python benchmarks/scorecard.py --data folder     a few minutes of one core
     python benchmarks/scorecard.py --report
@@ -76,15 +76,18 @@ def falls(predict: Any, X: Any, ways: dict[str, int], rows: int = 200, steps: in
     return count
 
 
-def measure(data: str, out: Path, docs: Path) -> None:
-    """Fit, judge, explain, price; the page's figures and plots."""
-    import matplotlib as mpl
+def between(X: Any, ways: dict[str, int]) -> dict[str, list[float]]:
+    """The 1st and the 99th percentile of each held column: a few rows far out would flatten its curve."""
+    return {name: np.quantile(X[name], [0.01, 0.99]).tolist() for name in ways}
+
+
+def measure(data: str, out: Path) -> None:
+    """Fit, judge, explain, price; the page's figures."""
     import pandas as pd
     import torch
 
     import isotone
 
-    mpl.use("Agg")
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=UserWarning, module="sklearn|lightgbm")
     table = splits.load("gmsc", data, 0)
@@ -116,8 +119,6 @@ def measure(data: str, out: Path, docs: Path) -> None:
     ours = models["isotone"]
     certificate = ours.certify()
     effects = ours.effects(X_new, list(ways))
-    figure = effects.plot()
-    figure.savefig(docs / "scorecard_effects.png", dpi=90, metadata={"Software": None})
     # The stated baseline: the median of each feature among good payers.
     baseline = X_train[y_train == 0].median()
     riskiest = X_new.iloc[np.argsort(-ours.decision_function(X_new), kind="stable")[[0, len(X_new) // 20]]]
@@ -126,7 +127,6 @@ def measure(data: str, out: Path, docs: Path) -> None:
     price = isotone.price(
         isotone.MonotoneClassifier(ways, random_state=SEED), X_train.iloc[some], y_train[some], cv=3, repeats=2
     )
-    plot(found, docs / "scorecard_calibration.png")
     record = {
         **records.circumstances(),
         "seed": SEED,
@@ -138,6 +138,7 @@ def measure(data: str, out: Path, docs: Path) -> None:
         if hasattr(certificate, "to_dict")
         else certificate.verdict.value,
         "effects": effects.to_dict(),
+        "between": between(X_new, ways),
         "reasons": str(reasons),
         "price": price.to_dict(),
         "price_text": str(price),
@@ -145,18 +146,59 @@ def measure(data: str, out: Path, docs: Path) -> None:
     (out / "scorecard.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
-def plot(found: dict[str, Any], path: Path) -> None:
-    """What was said and what was seen, in ten bins."""
+def plot_effects(record: dict[str, Any], path: Path) -> None:
+    """The mean curve of each held feature, from its first value on."""
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(4.4, 3.6), layout="constrained")
-    axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8)
-    for name, ink in (("isotone", "#b2182b"), ("LightGBM monotone", "#2166ac")):
-        each = found[name]["calibration"]
-        axes.plot(each["said"], each["seen"], "o-", color=ink, label=name, markersize=4)
-    axes.set_xlabel("probability of a bad payer, as said")
-    axes.set_ylabel("share seen")
-    axes.legend(frameon=False)
+    figure, axes = pyplot.subplots(2, 3, figsize=(10.8, 5.8), sharey=True, layout="constrained")
+    for axis, (name, effect) in zip(axes.flat, record["effects"].items(), strict=True):
+        low, high = record["between"][name]
+        at, mean = np.array(effect["grid"]), np.array(effect["mean"])
+        axis.plot(at, mean - np.interp(low, at, mean), "o-", color="#2166ac", linewidth=2, markersize=3.5)
+        beyond = 0.03 * (high - low)
+        axis.set_xlim(low - beyond, high + beyond)
+        axis.xaxis.get_major_locator().set_params(integer=bool((at == at.round()).all()))
+        axis.set_title(f"{name}: held {'increasing' if effect['direction'] > 0 else 'decreasing'}", fontsize=10)
+        axis.grid(alpha=0.25)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("change of score, log-odds")
+    figure.supxlabel(
+        "value of the feature, from the 1st to the 99th percentile of the judged rows; mean over rows, the rest of each row as it is",
+        fontsize=10,
+    )
+    figure.savefig(path, dpi=90, metadata={"Software": None})
+    pyplot.close(figure)
+
+
+def plot_calibration(record: dict[str, Any], path: Path) -> None:
+    """What was said and what was seen, in ten bins; a bin without a bad payer has an interval and no point."""
+    from matplotlib import pyplot
+
+    from isotone.evaluation import clopper_pearson
+
+    rows = record["rows"]["judged"] / BINS
+    figure, axis = pyplot.subplots(figsize=(5.2, 4.6), layout="constrained")
+    ends, ticks = (0.0015, 0.6), [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
+    axis.plot(ends, ends, color="#999999", linewidth=0.8)
+    for name, ink, mark in (("isotone", "#b2182b", "o"), ("LightGBM monotone", "#2166ac", "s")):
+        each = record["models"][name]["calibration"]
+        seen = np.array(each["seen"])
+        around = [clopper_pearson(round(share * rows), round(rows)) for share in seen]
+        axis.vlines(each["said"], [one.low for one in around], [one.high for one in around], color=ink, alpha=0.35)
+        axis.plot(each["said"], np.where(seen > 0, seen, np.nan), mark, color=ink, label=name, markersize=5)
+    for scale, limits, names in (
+        (axis.set_xscale, axis.set_xlim, axis.set_xticks),
+        (axis.set_yscale, axis.set_ylim, axis.set_yticks),
+    ):
+        scale("log")
+        limits(*ends)
+        names(ticks, [f"{100 * tick:g} %" for tick in ticks])
+        names([], minor=True)
+    axis.grid(alpha=0.25)
+    axis.set_title("On the line: as many bad payers as were said", fontsize=10)
+    axis.set_xlabel("probability of a bad payer, as said: mean of a tenth of the rows")
+    axis.set_ylabel("bad payers among them (line: 95 % interval)")
+    axis.legend(frameon=False, loc="upper left")
     figure.savefig(path, dpi=100, metadata={"Software": None})
     pyplot.close(figure)
 
@@ -182,24 +224,31 @@ def section(record: dict[str, Any]) -> str:
             f"Reasons of the riskiest judged row and of the one at the edge of the riskiest twentieth, against the medians of\n"
             f"good payers:\n\n```text\n{record['reasons']}\n```\n",
             f"The price of each direction, on {rows['priced']} training rows:\n\n```text\n{record['price_text']}\n```\n",
-            "![Effects of the held features](scorecard_effects.png)\n",
-            "![Calibration](scorecard_calibration.png)\n",
+            "![Effect of each held feature on the score: each curve goes one way only](scorecard_effects.png)\n",
+            "![Calibration: bad payers said and seen, in ten bins of as many rows](scorecard_calibration.png)\n",
         ]
     )
 
 
 def write(out: Path, docs: Path) -> None:
-    """Put the section into the page."""
-    page = docs / "scorecard.md"
+    """Put the section into the page, and its plots beside it."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    page, record = docs / "scorecard.md", json.loads((out / "scorecard.json").read_text())
     before, rest = page.read_text().split(BEGIN)
-    text = section(json.loads((out / "scorecard.json").read_text()))
+    text = section(record)
+    plot_effects(record, docs / "scorecard_effects.png")
+    plot_calibration(record, docs / "scorecard_calibration.png")
     page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{rest.split(END)[1]}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=os.environ.get("ISOTONE_DATA", ""), help="folder of the data sets")
-    parser.add_argument("--report", action="store_true", help="only write the page's section from the results")
+    parser.add_argument(
+        "--report", action="store_true", help="only write the page's section and plots from the results"
+    )
     parser.add_argument("--out", type=Path, default=HERE / "results")
     parser.add_argument("--docs", type=Path, default=HERE.parent / "docs")
     options = parser.parse_args()
@@ -207,7 +256,7 @@ def main() -> None:
         if not options.data:
             print("left out: the data set is not part of the project. Name its folder: --data folder, or ISOTONE_DATA.")
             return
-        measure(options.data, options.out, options.docs)
+        measure(options.data, options.out)
     write(options.out, options.docs)
 
 
