@@ -110,7 +110,12 @@ def text(found):
     ]
     for factor in FACTORS:
         lines += _lines(cells, factor, form["trials"])
-    lines += ["![AUC by level, a dot for each data set](recipes.png)", "", "### One recipe for all", ""]
+    lines += [
+        "![Test AUC of each level beside the factor's median level, a dot for each data set](recipes.png)",
+        "",
+        "### One recipe for all",
+        "",
+    ]
     lines += ["Chosen on validation rows from the best of all searches, each tried on every set:", ""]
     lines += [f"> {setting_words(recipe['setting'])}", ""]
     lines += [f"Of the library's own parts, chosen likewise: {setting_words(recipe['house']['setting'])}.", ""]
@@ -151,18 +156,27 @@ def plot(found, place):
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
     cells = found["cells"]
-    figure, axes = plt.subplots(2, 4, figsize=(13, 6), constrained_layout=True)
+    figure, axes = plt.subplots(2, 4, figsize=(13, 6.4), sharex=True, constrained_layout=True)
+    ticks = (-50, -10, -1, 0, 1, 10)
     for axis, factor in zip(axes.flat, FACTORS, strict=True):
-        above = _above(_table(cells, factor, _test)).clip(-10, 10)
+        above = _above(_table(cells, factor, _test))
+        aside = np.linspace(-0.22, 0.22, len(above))
         for at in range(above.shape[1]):
-            axis.plot(above[:, at], np.full(len(above), at), "o", color="#1f77b4", alpha=0.5, markersize=5)
-            axis.plot(np.median(above[:, at]), at, "|", color="black", markersize=16, markeredgewidth=2)
+            axis.plot(above[:, at], at + aside, "o", color="#1f77b4", alpha=0.6, markersize=4.5)
+            axis.vlines(np.median(above[:, at]), at - 0.36, at + 0.36, color="black", linewidth=2.5)
         axis.axvline(0, color="grey", linewidth=0.7)
+        axis.set_xscale("symlog", linthresh=1, linscale=1)
+        axis.set_xticks(ticks, [f"{tick:+d}" if tick else "0" for tick in ticks])
+        axis.set_xticks([], minor=True)
+        axis.set_xlim(-130, 60)
         axis.set_yticks(range(above.shape[1]), [str(level) for level in FACTORS[factor]])
-        axis.invert_yaxis()
+        axis.set_ylim(above.shape[1] - 0.5, -0.5)
+        axis.tick_params(labelbottom=True)
+        axis.grid(axis="x", alpha=0.25)
         axis.set_title(SAID[factor].split(" (")[0])
     figure.supxlabel(
-        "test AUC in points above the factor's median level; a dot for each set, a bar at their median; cut at 10"
+        "test AUC in points above (right) or below (left) the factor's median level on the same set; a dot for each\n"
+        "set, a bar at their median; the scale is even between -1 and +1 and logarithmic beyond"
     )
     figure.savefig(place, dpi=110, metadata={"Software": None})
     plt.close(figure)

@@ -162,6 +162,9 @@ def summary(path: Path) -> str:
     return f"{rank_table(found)}\n{difference_table(found)}" if found else "nothing measured"
 
 
+OURS, PEER, NOT_MONOTONE, WORSE = "#b2182b", "#2166ac", "#999999", "#e08214"
+
+
 def plot(found: Records, path: Path) -> None:
     """Left: mean ranks with half the critical difference to each side. Right: differences in standard errors."""
     import matplotlib
@@ -174,12 +177,16 @@ def plot(found: Records, path: Path) -> None:
     mean_rank = statistics.mean_ranks(by_set)
     models = sorted(mean_rank, key=lambda model: -mean_rank[model][0])
     half = statistics.critical_difference(len(models), len(names)) / 2
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 0.45 * max(len(models), len(names)) + 1.6))
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 0.4 * max(len(models), len(names)) + 1.6))
     for place, model in enumerate(models):
-        ink = "#b2182b" if MODELS[model].ours else "#2166ac" if MODELS[model].monotone else "#999999"
+        ink = OURS if MODELS[model].ours else PEER if MODELS[model].monotone else NOT_MONOTONE
         left.errorbar(mean_rank[model][0], place, xerr=half, fmt="o", color=ink, capsize=3)
     left.set_yticks(range(len(models)), models)
-    left.set_xlabel(f"mean rank over {len(names)} sets; bars apart: told apart at 5 % (Nemenyi)")
+    left.set_title("All models", fontsize=11)
+    left.set_xlabel(f"mean rank over {len(names)} sets, left is better; bars apart: told apart at 5 %")
+    for said, ink in {"isotone": OURS, "monotone peers": PEER, "not monotone": NOT_MONOTONE}.items():
+        left.plot([], [], "o", color=ink, label=said)
+    left.legend(loc="upper right", fontsize=9)
     ours = next(name for name, model in MODELS.items() if model.ours)
     marks = [
         (name, against(found, name, ours, peer).errors)
@@ -187,10 +194,12 @@ def plot(found: Records, path: Path) -> None:
         if ours in by_set[name] and (peer := best_peer(found, name))
     ]
     for place, (_, errors) in enumerate(reversed(marks)):
-        right.plot(np.clip(errors, -12, 12), place, "o", color="#b2182b" if errors > 1 else "#1a9850")
+        right.plot(np.clip(errors, -12, 12), place, "o", color=WORSE if errors > 1 else OURS)
     right.axvspan(-1, 1, color="#eeeeee", zorder=0)
-    right.set_yticks(range(len(marks)), [name for name, _ in reversed(marks)])
-    right.set_xlabel("isotone - best monotone peer, standard errors; left is better")
+    right.axvline(0, color=NOT_MONOTONE, linewidth=0.8)
+    right.set_yticks(range(len(marks)), [f"{name} ({best_peer(found, name)})" for name, _ in reversed(marks)])
+    right.set_title("isotone less each set's best monotone peer", fontsize=11)
+    right.set_xlabel("standard errors, left is better; orange: worse")
     figure.tight_layout()
     figure.savefig(path, dpi=120, metadata={"Software": None})
     pyplot.close(figure)
@@ -250,7 +259,7 @@ def write(out: Path, docs: Path) -> str:
         f"These are the figures of the **{form} form**, {len(found)} judgements, {hours:.1f} hours of one core; commits "
         f"{', '.join(commits)} (+: with changes); {', '.join(f'{k} {v}' for k, v in versions.items() if v)}.\n",
         *([left] if left else []),
-        f"Sets that are not for development were opened {len(openings)} times so far.\n",
+        f"Sets that are not for development were opened {len(openings)} time{'s' * (len(openings) != 1)} so far.\n",
         "![mean ranks, and differences to the best monotone peer](tabular.png)\n",
         "## Mean rank first\n",
         "By the mean of the leading figure over the splits of a set; 1 is best. Free models are not monotone and show the\n"
