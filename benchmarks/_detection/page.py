@@ -12,8 +12,9 @@ import numpy as np
 from _tabular import records
 
 from isotone.attack import QUICK as FEW_ATTACKS
-from isotone.evaluation import BUDGETS, clopper_pearson
+from isotone.evaluation import clopper_pearson
 
+from . import plot
 from .judge import FULL, RATE
 from .judge import QUICK as SHORT
 from .models import FREE, MODELS
@@ -370,59 +371,23 @@ def ablations(results: Path) -> str:
     return table(["set", "floor", "what it adds", "certified", "false alarms", "proof", "splits"], body)
 
 
-COLOURS = {
-    UNCONSTRAINED: "#777777",
-    "LightGBM": "#d98c3f",
-    "XGBoost": "#b5563c",
-    "tanh network": "#8a6fb0",
-    "pattern rule": "#5b8c5a",
-    "Detector, floor alone": "#2b6ca3",
-    "Detector": "#c2185b",
-    "Detector, tuned free lane": "#7a1040",
-}
-
-
-def plot(found: Found, path: Path) -> None:
-    """Security curves of each set: what is detected after k additions (lines), and what is certified (dashed)."""
-    import matplotlib as mpl  # noqa: PLC0415
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt  # noqa: PLC0415
-
-    names = [name for name in SETS if models_of(found, name)]
-    columns = min(4, len(names))
-    lines = -(-len(names) // columns)
-    figure, axes = plt.subplots(lines, columns, figsize=(3.6 * columns, 3.1 * lines), squeeze=False, sharey=True)
-    at = np.arange(len(BUDGETS))
-    for axis, name in zip(axes.flat, names, strict=False):
-        for model, colour in COLOURS.items():
-            rows = [found[name, seed, model] for seed in seeds_of(found, name, model)]
-            if not rows:
-                continue
-            curve = np.mean([row["attacks"]["curve"] for row in rows], axis=0)
-            axis.plot(at, curve, color=colour, marker="o", markersize=3, linewidth=1.4, label=model)
-            if model in MODELS:
-                axis.axhline(mean(found, name, model, "certified"), color=colour, linestyle=(0, (4, 3)), linewidth=1)
-        axis.set_title(f"{name} ({len(seeds_of(found, name, UNCONSTRAINED))} splits)", fontsize=9)
-        axis.set_xticks(
-            at, ["no limit" if budget is None else str(budget) for budget in BUDGETS], fontsize=7, rotation=45
-        )
-        axis.set_ylim(-0.02, 1.02)
-        axis.grid(alpha=0.25)
-        axis.tick_params(labelsize=7)
-    for axis in list(axes.flat)[len(names) :]:
-        axis.set_axis_off()
-    for axis in axes[:, 0]:
-        axis.set_ylabel("share of bad rows detected", fontsize=8)
-    handles: dict[str, Any] = {}
-    for axis in axes.flat:
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    figure.supxlabel("features added by the attacker; dashed: certified against any number", fontsize=9)
-    figure.legend(handles.values(), handles.keys(), loc="upper center", ncols=4, fontsize=8, frameon=False)
-    figure.tight_layout(rect=(0, 0, 1, 0.9 if lines > 1 else 0.82))
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+def panels(found: Found) -> list[plot.Panel]:
+    """What is drawn of each set."""
+    made = []
+    for name in SETS:
+        if not models_of(found, name):
+            continue
+        peer, count = best_peer(found, name), len({seed for which, seed, _ in found if which == name})
+        drawn = {style: peer[0] if style == plot.PEER and peer else style for style in plot.STYLES}
+        lines = []
+        for style, model in drawn.items():
+            if rows := [found[name, seed, model] for seed in seeds_of(found, name, model)]:
+                curve = np.mean([row["attacks"]["curve"] for row in rows], axis=0)
+                within = mean(found, name, model, "false alarms") <= ALLOWED
+                lines.append(plot.Line(style, curve, mean(found, name, model, "certified"), within))
+        title = f"{name}, {count} split{'s' * (count > 1)}" + (f"\npeer: {peer[0]}" if peer else "")
+        made.append(plot.Panel(title, lines))
+    return made
 
 
 def left_out(found: Found) -> str:
@@ -493,7 +458,8 @@ def write(results: Path, docs: Path) -> Path:
     parts = [
         INTRODUCTION.format(seeds=most, settings=spent.settings, few=", ".join(FEW_ATTACKS), victims=victims),
         circumstances(measured, form),
-        "\n![security curves](detection.png)\n",
+        "\n![Security curves: what is detected after so many additions, set by set](detection.png)\n",
+        "The best monotone peer is the one that certifies most on the test rows, after the fact; the tables have all models.\n",
         "## Targets\n",
         targets(found),
         "## What no addition undoes\n",
@@ -528,7 +494,7 @@ def write(results: Path, docs: Path) -> Path:
         *analysis(docs),
     ]
     path = docs / "detection.md"
-    plot(found, docs / "detection.png")
+    plot.draw(panels(found), docs / "detection.png")
     path.write_text("\n".join(parts))
     return path
 
