@@ -1,6 +1,6 @@
 """Which sums of floors should `best_floor` choose from? By folds of training and validation rows; no test row is read.
 
-Four floors are fitted to three quarters of the rows and score the rest; sums of them take each in units of its spread
+Five floors are fitted to three quarters of the rows and score the rest; sums of them take each in units of its spread
 near the threshold, as `SumFloor` does. The figure is the mean share of bad rows detected at false-alarm rates near 1 %.
 
     python benchmarks/floor_folds.py --data folder     five sets, some 15 minutes of a core
@@ -32,14 +32,18 @@ FLOORS = {
     "as they start": floors.PatternFloor(units=4096, odds=0.5, steps=0),
     "features": floors.AdditiveFloor(),
     "trees": floors.BoosterFloor(prune=False),
+    "penalised": floors.BoosterFloor(prune=False, l2=20.0),
 }
 SUMS = [
     ("patterns",),
     ("as they start",),
     ("features",),
     ("trees",),
+    ("penalised",),
     ("as they start", "trees"),
     ("features", "trees"),
+    ("features", "penalised"),
+    ("as they start", "penalised"),
     ("features", "as they start"),
     ("features", "as they start", "trees"),
     ("patterns", "as they start", "trees"),

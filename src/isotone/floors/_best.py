@@ -242,13 +242,16 @@ class BestFloor:
 def best_floor() -> BestFloor:
     """Trained patterns, or patterns as they start with trees, or single features with trees, by folds of the rows.
 
+    Trees beside single features come with and without a penalty on their leaves.
+
     Where LightGBM is not installed both come without trees. Of many ways to combine floors these did best on folds of
     the training and validation rows of five sets (benchmarks/floor_folds.py); many ways to choose from would mean
     wrong choices.
     """
     candidates = [PatternFloor(), PatternFloor(units=4096, odds=0.5, steps=0), AdditiveFloor()]
     if importlib.util.find_spec("lightgbm"):
-        return BestFloor([*candidates, BoosterFloor(prune=False)], ((0,), (1, 3), (2, 3)))
+        trees = [BoosterFloor(prune=False), BoosterFloor(prune=False, l2=20.0)]
+        return BestFloor([*candidates, *trees], ((0,), (1, 3), (2, 3), (2, 4)))
     return BestFloor(candidates, ((0,), (1,), (2,)))
 
 

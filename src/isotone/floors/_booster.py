@@ -25,6 +25,7 @@ class BoosterFloor:
 
     Args:
         trees, leaves, rows_per_leaf, learning_rate: as in LightGBM.
+        l2: penalty on what a leaf says, LightGBM's `lambda_l2`: with few rows a leaf of two of them says less.
         prune: leave out bad rows that more benign rows contain than the false-alarm rate gives up.
 
     >>> X = np.tile(np.array([[1.0, 1], [1, 0], [0, 1], [0, 0]]), (20, 1))
@@ -37,6 +38,7 @@ class BoosterFloor:
     leaves: int = 63
     rows_per_leaf: int = 2
     learning_rate: float = 0.1
+    l2: float = 0.0
     prune: bool = True
 
     def fit(
@@ -68,6 +70,7 @@ class BoosterFloor:
             "num_leaves": self.leaves,
             "min_data_in_leaf": self.rows_per_leaf,
             "min_sum_hessian_in_leaf": 1e-3,
+            "lambda_l2": self.l2,
             "min_data_in_bin": 1,
             "use_missing": False,
             "learning_rate": self.learning_rate,
