@@ -41,8 +41,8 @@ def attempts_table(attempts: Attempts) -> Any:
     table = require("rich.table", "train").Table(
         title=f"Attacks on {attempts.positives} bad rows", title_justify="left"
     )
-    table.add_column("attack")
-    for column in ("monotone network:\nevaded", "unconstrained twin:\nevaded", "its median\nadditions", "the attack"):
+    table.add_column("attack", no_wrap=True)
+    for column in ("monotone:\nevaded", "unconstrained\ntwin: evaded", "its median\nadditions", "the attack"):
         table.add_column(column, justify="right")
     for one in attempts.attempts:
         table.add_row(

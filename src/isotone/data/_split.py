@@ -224,7 +224,8 @@ def _check_parts(
             f"{part} got {ones} positives and {zeros} negatives"
             for part, (ones, zeros) in zip(PARTS, counts, strict=True)
         )
-        came += f", from {groups} {kind}" + (f", with {dropped} repeated rows dropped" if dropped else "")
+        gone = "repeated rows" if kind == "groups" else "rows of groups or features of an earlier side"
+        came += f", from {groups} {kind}" + (f", with {dropped} {gone} dropped" if dropped else "")
         then = "Bring more rows, use finer groups, give the small side a larger share, or try another seed."
         raise BadInput("split", came, f"each side needs {FEWEST} of each", then)
 
