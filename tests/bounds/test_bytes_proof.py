@@ -2,15 +2,17 @@
 
 import itertools
 import json
+from collections import OrderedDict
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import register_parametrization
 
-from isotone.bounds import byte_certificate, byte_reasons
+from isotone.bounds import Edits, byte_certificate, byte_floor, byte_reasons
 from isotone.errors import BadInput
 from isotone.files import Layout, Part
-from isotone.nn import ByteNetwork
+from isotone.nn import ByteNetwork, GlobalGate, Windows
 from isotone.verdict import Verdict
 
 
@@ -105,8 +107,28 @@ class Another(ByteNetwork):
         return -super().pooled(files)
 
 
-def put(net, name, value):
-    setattr(net.encoder, name, value)
+class Closing(GlobalGate):
+    def opening(self, context):
+        return super().opening(context if context.dim() > 1 else -context)
+
+
+class Blocks(Windows):
+    pass
+
+
+class Draws(nn.Module):
+    def forward(self, weight):
+        return weight * torch.rand(())
+
+
+def with_a_part_called_parametrizations(net):
+    net.encoder.convolution = nn.Sequential(OrderedDict(a=net.encoder.convolution, parametrizations=nn.Softmax(dim=0)))
+    net.eval()
+
+
+def with_a_row_of_nan(net):
+    with torch.no_grad():
+        net.encoder.embedding.weight[7] = torch.nan
 
 
 # fmt: off
@@ -121,6 +143,12 @@ CHANGES = [
     (lambda net: net.encoder.embedding.register_forward_hook(lambda *_: None),  "Embedding has a hook"),
     (lambda net: setattr(net.encoder, "of_embedded", lambda x: x.flip(0)),      "of_embedded() of its own"),
     (lambda net: setattr(net.encoder.embedding, "max_norm", 1.0),               "max_norm"),
+    (lambda net: setattr(net.encoder, "activation", lambda x: x.flip(0)),       "activation() of its own"),
+    (lambda net: setattr(net.gate, "__class__", Closing),                       "a Closing for a GlobalGate"),
+    (lambda net: setattr(net, "windows", Blocks(4, 4)),                         "a Blocks for a Windows"),
+    (lambda net: register_parametrization(net.encoder.convolution, "weight", Draws().eval()), "Draws makes weights"),
+    (with_a_part_called_parametrizations,                                       "Softmax is not known"),
+    (with_a_row_of_nan,                                                         "not finite"),
 ]
 # fmt: on
 
@@ -136,6 +164,80 @@ def test_code_that_nobody_has_judged_is_not_proved(change, said):
     assert said in found.reason
     assert not found.claims
     assert not certificate.valid_for(net)
+
+
+def test_a_hook_on_all_modules_is_not_vouched_for():
+    net = network()
+    certificate = byte_certificate(net, budget=0)
+    handle = nn.modules.module.register_module_forward_hook(lambda part, given, made: -made if part is net else None)
+    try:
+        assert "has a hook" in byte_certificate(net).reason
+        assert not certificate.valid_for(net)
+    finally:
+        handle.remove()
+    assert certificate.valid_for(net)
+
+
+def test_a_certificate_is_void_where_windows_are_others_since_its_claims_name_them():
+    net = network()
+    certificate = byte_certificate(net, budget=0)
+    net.windows = Windows(4, 2)
+    assert not certificate.valid_for(net)
+
+
+class Standardised(nn.Module):
+    """What a window that is all the same has no spread for: 0 / 0."""
+
+    def forward(self, windows):
+        x = windows.float()
+        return (x - x.mean(-1, keepdim=True)) / x.std(-1, keepdim=True)
+
+
+class Reciprocal(nn.Module):
+    def forward(self, windows):
+        return 1 / windows.float()
+
+
+@pytest.mark.parametrize("encoder", [Standardised, Reciprocal])
+def test_a_window_that_an_encoder_makes_no_number_of_hides_no_other(encoder):
+    torch.manual_seed(0)
+    net = ByteNetwork(window=8, encoder=encoder(), hidden=(4,)).eval()
+    assert byte_certificate(net, budget=0).verdict is Verdict.PROVED
+    file = file_of(80)
+    assert bool((net([torch.cat([file, torch.zeros(80, dtype=torch.uint8)])]) >= net([file])).all())
+
+
+class OfOne(nn.Module):
+    """Rises for several rows; files pass a head one at a time, and then it falls."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(8, 1))
+
+    def forward(self, x):
+        return (x if len(x) > 1 else -x) @ self.weight
+
+
+def test_a_head_is_judged_as_files_meet_it():
+    found = byte_certificate(ByteNetwork(8, 4, head=OfOne()).eval())
+    assert found.verdict is Verdict.REFUTED
+
+
+def test_a_network_that_is_not_proved_has_no_floor_and_no_reasons():
+    net, file = network(monotone=False), file_of(60)
+    found = byte_floor(net, file, Edits(insertions=1))
+    assert not found.holds(-1e9)
+    assert torch.equal(found.score, net([file])[0])
+    with pytest.raises(BadInput, match="not proved"):
+        byte_reasons(net, file)
+
+
+def test_a_floor_falls_away_when_the_head_is_changed_between_two_files():
+    net, file = network(), file_of(60)
+    assert torch.equal(byte_floor(net, file).floor, net([file])[0])
+    with torch.no_grad():
+        net.head.layers[0].weight[0, 0] = -5.0
+    assert not byte_floor(net, file).holds(-1e9)
 
 
 class Counting(nn.Module):

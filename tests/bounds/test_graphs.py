@@ -155,7 +155,7 @@ def test_nodes_that_are_names_are_proved_and_not_asked_for_names_that_are_none(m
     torch.manual_seed(1)
     net = GraphNetwork(1, 4, 1, (4,), encoder=Named(), monotone=monotone).eval()
     certificate = graph_certificate(net)
-    assert certificate.verdict is (Verdict.PROVED if monotone else Verdict.UNKNOWN), str(certificate)
+    assert certificate.verdict is (Verdict.PROVED if monotone else Verdict.REFUTED), str(certificate)
     assert certificate.valid_for(net)
     with torch.no_grad():
         net.head.parameters().__next__().add_(0.5)
@@ -204,6 +204,22 @@ def layer_hooked(net: GraphNetwork) -> GraphNetwork:
     return net
 
 
+class Mean(nn.Module):
+    """Rises with every row it is given, and falls when there are more of them."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer, self.in_features = layer, layer.in_features
+
+    def forward(self, h):
+        return self.layer(h + h.mean(-2, keepdim=True))
+
+
+def averaging(net: GraphNetwork) -> GraphNetwork:
+    net.layers[0].messages[0] = Mean(net.layers[0].messages[0])
+    return net
+
+
 def replaced(net: GraphNetwork) -> GraphNetwork:
     net.together = lambda graphs: GraphNetwork.together(net, graphs)
     return net
@@ -221,6 +237,7 @@ AROUND = [
     (lambda: layer_hooked(GraphNetwork(2, 4, 1)),        "has a hook",      "a hook of a layer"),
     (lambda: replaced(GraphNetwork(2, 4, 1)),            "of its own",      "a method put on the object"),
     (lambda: Falling(2, 4, 1),                           "a subclass",      "a subclass with another forward"),
+    (lambda: averaging(GraphNetwork(2, 4, 1)),           "Mean is not known", "a message that looks at all nodes"),
 ]
 # fmt: on
 
@@ -230,6 +247,23 @@ def test_code_around_the_units_is_not_vouched_for(make, said, why):
     certificate = graph_certificate(make().eval())
     assert certificate.verdict is Verdict.UNKNOWN
     assert said in certificate.reason
+
+
+class OfOne(nn.Module):
+    """Rises for several rows; graphs pass a head one at a time, and then it falls."""
+
+    def __init__(self, head: nn.Module):
+        super().__init__()
+        self.head = head
+
+    def forward(self, x):
+        return self.head(x) * (1 if len(x) > 1 else -1)
+
+
+def test_a_head_is_judged_as_graphs_meet_it():
+    net = GraphNetwork(2, 4, 1)
+    net.head = OfOne(net.head)
+    assert graph_certificate(net.eval(), budget=64).verdict is not Verdict.PROVED
 
 
 def test_a_hook_that_comes_later_makes_a_certificate_void(proved):

@@ -18,6 +18,8 @@ from ..files._layout import joined
 from ..nn import ByteNetwork
 from ..nn._bytes_pool import Features
 from ..nn._bytes_windows import check_files
+from ..verdict import Verdict
+from ._bytes_proof import judged
 from ._bytes_scan import Region, Scan
 
 
@@ -100,19 +102,21 @@ def byte_floor(network: ByteNetwork, file: Any, edits: Edits | None = None) -> B
     file is then certain.
 
     Args:
-        network: in evaluation mode; its head must rise, see `byte_certificate`.
+        network: in evaluation mode.
         file: as for `ByteNetwork`.
         edits: what may be done; only appending by default.
 
     Returns:
-        The floor, for floats as they are computed: a window has the same numbers wherever it stands in a file, and the
-        head never falls by more than the rounding of its activation (1e-6 at most, seen once in 2e8 neighbours).
+        The floor, -inf for a network that `byte_certificate` does not prove. For floats as they are computed: a window
+        has the same numbers wherever it stands in a file, and the head never falls by more than the rounding of its
+        activation (1e-6 at most, seen once in 2e8 neighbours).
 
     Raises:
         BadInput: a network in training mode, no file.
 
-    Cost: each window once, for one insertion twice (with a context as often again); memory channels * insertions *
-    window / stride numbers and channels^2 * window / stride, whatever the length of the file.
+    Cost: each window once, for one insertion twice (with a context as often again), and of the first file the network's
+    proof; memory channels * insertions * window / stride numbers and channels^2 * window / stride, whatever the length
+    of the file.
 
     Source: the prefix and suffix maxima of one cut and the stabbing of intervals by several, as derived in
     docs/bytes.md.
@@ -127,6 +131,8 @@ def byte_floor(network: ByteNetwork, file: Any, edits: Edits | None = None) -> B
         raise BadInput("byte_floor", "a network in training mode came", "network.eval() is right")
     check_files([file], "byte_floor")
     score = network([file])[0]
+    if judged(network).verdict is not Verdict.PROVED:
+        return ByteFloor(torch.full_like(score, -torch.inf), score, edits, joint=True)
     cuts: float = float("inf") if edits.insertions is None else edits.insertions
     reach = network.windows.reach
     if edits.anywhere and network.windows.stride > 1 and cuts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +12,10 @@ from torch import Tensor, nn
 
 from ..certify import Certificate, certify
 from ..errors import BadInput
-from ..nn import ByteNetwork, GlobalGate
+from ..nn import ByteNetwork, GlobalGate, Windows
 from ..nn._alone import code_of_its_own, why_not_alone
 from ..verdict import Verdict
+from ._one import OfOne
 
 SEARCH_CALLS = 400
 
@@ -52,8 +54,8 @@ class ByteCertificate:
     not_covered: tuple[str, ...]
 
     def valid_for(self, network: ByteNetwork) -> bool:
-        """Whether the parts of the network still are what was judged."""
-        if _changed(network):
+        """Whether the network still is what was judged, and what is claimed still follows."""
+        if _changed(network) or self.claims != _claims(network):
             return False
         parts = _parts(network)
         return parts.keys() == self.parts.keys() and all(
@@ -102,10 +104,12 @@ def byte_certificate(network: ByteNetwork, *, seed: int = 0, budget: int = SEARC
     >>> byte_certificate(net).verdict
     <Verdict.PROVED: 'proved'>
     """
-    if network.training:
-        raise BadInput("byte_certificate", "a network in training mode came", "network.eval() is right")
     if changed := _changed(network):
         return ByteCertificate(Verdict.UNKNOWN, changed, {}, (), (), _not_covered(network))
+    if any(part.training for part in network.modules()):
+        raise BadInput(
+            "byte_certificate", "a network in training mode came, or a part of it", "network.eval() is right"
+        )
     found = {
         name: certify(model, inputs, ways, domain, seed=seed, budget=budget, form=form)
         for name, (model, inputs, ways, domain, form) in _parts(network).items()
@@ -118,11 +122,23 @@ def byte_certificate(network: ByteNetwork, *, seed: int = 0, budget: int = SEARC
     return ByteCertificate(verdict, reason, found, _claims(network), argument, _not_covered(network))
 
 
+_JUDGED: weakref.WeakKeyDictionary[nn.Module, ByteCertificate] = weakref.WeakKeyDictionary()
+
+
+def judged(network: ByteNetwork) -> ByteCertificate:
+    """The certificate that a network got last, while it still is what was judged; for what is asked file by file."""
+    found = _JUDGED.get(network)
+    if found is None or any(part.training for part in network.modules()) or not found.valid_for(network):
+        found = _JUDGED[network] = byte_certificate(network, budget=0)
+    return found
+
+
 def _changed(network: ByteNetwork) -> str:
     """Where code that nobody has judged stands around the parts: a subclass, a hook, another encoder, a method."""
-    if type(network) is not ByteNetwork:
-        return f"the network is a {type(network).__name__}, of which isotone knows nothing"
     gates = [] if network.gate is None else [network.gate]
+    for held, kind in ((network, ByteNetwork), (network.windows, Windows), *((gate, GlobalGate) for gate in gates)):
+        if type(held) is not kind:
+            return f"there is a {type(held).__name__} for a {kind.__name__}, of which isotone knows nothing"
     said = [code_of_its_own(network), *(code_of_its_own(gate) for gate in gates), why_not_alone(network.encoder)]
     said += [why_not_alone(gate.encoder) for gate in gates]
     return next(filter(None, said), "")
@@ -137,7 +153,7 @@ def _parts(network: ByteNetwork) -> dict[str, tuple[nn.Module, Any, Any, Any, st
     above = (0.0, None)
     c = network.channels
     parts: dict[str, tuple[nn.Module, Any, Any, Any, str]] = {
-        "head": (network.head, rows(c), +1, above, f"the largest of each of {c} channels, 0 at least")
+        "head": (OfOne(network.head), rows(c), +1, above, f"the largest of each of {c} channels, 0 at least")
     }
     if network.gate is not None:
         gate = network.gate
@@ -157,7 +173,7 @@ class _Opening(nn.Module):
         self.train(gate.training)
 
     def forward(self, context: Tensor) -> Tensor:
-        return self.gate.opening(context)
+        return self.gate.opening(context[0])
 
 
 class _Gated(nn.Module):
@@ -192,4 +208,5 @@ def _not_covered(network: ByteNetwork) -> tuple[str, ...]:
         + (" (with a stride of 1 for any place)." if network.windows.stride > 1 else "."),
         "Bytes that are overwritten: `byte_floor` for named regions. Bytes that are removed: nothing.",
         "Rounding: the proof is one in real arithmetic; in floats the default head falls by 1e-6 at most, in its ELU.",
+        "Weights so large that floats overflow; an encoder of your own that changes from call to call.",
     )

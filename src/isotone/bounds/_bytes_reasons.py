@@ -14,6 +14,8 @@ from ..files import Layout
 from ..nn import ByteNetwork
 from ..nn._bytes_pool import largest
 from ..nn._bytes_windows import check_files, filled
+from ..verdict import Verdict
+from ._bytes_proof import judged
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def byte_reasons(
     none of those that remain can be spared. Not always the fewest there are.
 
     Args:
-        network: in evaluation mode.
+        network: in evaluation mode, and proved.
         file: as for `ByteNetwork`.
         threshold: above it is detected.
         parts: of `isotone.files.layout(file)`, to name places.
@@ -89,9 +91,9 @@ def byte_reasons(
         most: windows at most.
 
     Raises:
-        BadInput: a network in training mode, no file, a label there is not.
+        BadInput: a network in training mode, or one that is not proved; no file, a label there is not.
 
-    Cost: a score of the file, and `most` * channels rows of the head.
+    Cost: a score of the file, and `most` * channels rows of the head; of the first file the network's proof.
 
     >>> net = isotone.nn.ByteNetwork(channels=8, window=4, hidden=(4,)).eval()
     >>> file = b"some bytes, and some more"
@@ -102,6 +104,9 @@ def byte_reasons(
     if network.training:
         raise BadInput("byte_reasons", "a network in training mode came", "network.eval() is right")
     check_files([file], "byte_reasons")
+    if (certificate := judged(network)).verdict is not Verdict.PROVED:
+        came = f"a network that is not proved came ({certificate.reason or 'its head falls'})"
+        raise BadInput("byte_reasons", came, "one whose scores nothing appended lowers is right")
     score = network([file])[0]
     if not 0 <= label < len(score):
         raise BadInput("byte_reasons", f"label={label} came", f"0 to {len(score) - 1} are there")

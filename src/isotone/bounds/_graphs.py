@@ -19,8 +19,9 @@ from ..certify import Certificate, certify
 from ..errors import BadInput
 from ..graphs import Graphs, read
 from ..nn import GraphConv, GraphNetwork, GraphTwin, PaddedGraphs
-from ..nn._alone import code_of_its_own, why_not_alone
+from ..nn._alone import PARTS, code_of_its_own, why_not_alone
 from ..verdict import Verdict
+from ._one import OfOne
 
 SEARCH_CALLS = 300
 _PADDED, _OF_STATES = "padded to", " after the encoder"
@@ -183,6 +184,9 @@ def _changed(network: nn.Module) -> str:
             return f"{called} is a {type(part).__name__}, a subclass of which isotone knows nothing"
         if own := code_of_its_own(part):
             return f"{called}: {own}"
+        for one in (*part.messages, part.mixing) if isinstance(part, GraphConv) else ():
+            if why := why_not_alone(one, PARTS):
+                return f"{called}: {why}"
     return why_not_alone(network.encoder) if isinstance(network, GraphNetwork) else ""
 
 
@@ -242,7 +246,8 @@ def _units(network: GraphNetwork | GraphTwin) -> dict[str, _Question]:
     parts: dict[str, _Question] = {}
     like = next(network.head.parameters())
     for name, (unit, length) in network.units().items():
-        parts[name] = (unit, like.new_zeros(2, length), +1, (0.0, None), f"{length} numbers of at least 0")
+        asked = OfOne(unit) if name == "head" else unit
+        parts[name] = (asked, like.new_zeros(2, length), +1, (0.0, None), f"{length} numbers of at least 0")
     ways = network.arguments["directions"]
     if any(ways):
         parts["features that grow"] = (

@@ -156,7 +156,7 @@ class _Writer:
             said = parts.format or None
         except Refused as fault:  # of its headers only: its bytes have a score all the same
             said = fault.reason
-        stretches = byte_reasons(network, file, threshold, parts=parts).stretches
+        stretches = byte_reasons(network, file, threshold, parts=parts).stretches if self._certified else ()
         found: dict[str, Any] = {
             "reasons": [
                 {"start": s.start, "stop": s.stop, "part": s.part or None, "logit": s.score} for s in stretches

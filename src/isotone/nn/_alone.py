@@ -10,13 +10,14 @@ import textwrap
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 from torch.nn.utils.parametrize import is_parametrized
 
 from ..errors import BadInput
 from ._bytes_encoder import GatedConvolution
 from ._bytes_words import Words
 from ._dense import MonotoneLinear, MonotoneMLP, Saturating
-from ._graphs_layer import NodeEncoder
+from ._graphs_layer import MOST, NodeEncoder
 
 # Each row of what these make depends on the same row of what they are given, whatever their weights are.
 OURS = (GatedConvolution, Words, NodeEncoder)
@@ -36,7 +37,8 @@ class RowByRow(nn.Module):
     """An encoder, run on each row as if there were no other, by `torch.vmap`; about as fast as on all rows at once.
 
     Whatever its code does with the rows it is given, it is given one: it cannot see a second row, count rows, draw, or
-    keep statistics of them.
+    keep statistics of them. What it says is made finite: NaN, such as 0 / 0 of a row that is all the same, counts as 0,
+    and beyond 1e12 there is nothing; else one such row could hide what all others say.
 
     Args:
         encoder: any module (n, ...) -> (n, width).
@@ -56,7 +58,9 @@ class RowByRow(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """The numbers of each row."""
-        return torch.vmap(lambda row: self.encoder(row[None])[0])(rows)  # type: ignore[no-any-return]
+        found: Tensor = torch.vmap(lambda row: self.encoder(row[None])[0])(rows)
+        most = min(MOST, torch.finfo(found.dtype).max)
+        return found.nan_to_num(0.0).clamp(-most, most)
 
 
 def alone(encoder: nn.Module, example: Tensor, where: str, what: str) -> tuple[nn.Module, int]:
@@ -97,19 +101,26 @@ def alone(encoder: nn.Module, example: Tensor, where: str, what: str) -> tuple[n
     return found, int(together.shape[1])
 
 
-def why_not_alone(encoder: nn.Module) -> str:
-    """Why an encoder is not known to look at each row by itself; empty where it is.
+def why_not_alone(encoder: nn.Module, known: tuple[type[nn.Module], ...] = OURS) -> str:
+    """Why an encoder, of the kinds that are known, is not known to look at each row by itself; empty where it is.
 
     >>> isotone.nn._alone.why_not_alone(nn.Linear(2, 1))
     'Linear is not known to look at each row by itself'
     """
     if type(encoder) is RowByRow:
         return code_of_its_own(encoder)  # within it there is only one row
-    for name, part in encoder.named_modules():
-        if "parametrizations" in name.split("."):
-            continue  # functions of weights, that never see a row
+    if not all(bool(held.isfinite().all()) for held in (*encoder.parameters(), *encoder.buffers())):
+        return f"{type(encoder).__name__} holds numbers that are not finite"
+    of_weights: set[nn.Module] = set()  # what makes weights never sees a row
+    for part in encoder.modules():
+        if part in of_weights:
+            if type(part).__module__.split(".")[0] not in ("torch", "isotone"):
+                return f"{type(part).__name__} makes weights, and isotone knows nothing of how"
+            continue
         kind = type(part).__mro__[1] if is_parametrized(part) else type(part)
-        if kind not in (PARTS if part is not encoder else OURS):
+        if is_parametrized(part):
+            of_weights.update(part.parametrizations.modules())  # type: ignore[union-attr]
+        if kind not in (PARTS if part is not encoder else known):
             return f"{kind.__name__} is not known to look at each row by itself"
         if isinstance(part, nn.Embedding) and part.max_norm is not None:
             return "an Embedding with max_norm changes its weights when it is read"
@@ -119,10 +130,11 @@ def why_not_alone(encoder: nn.Module) -> str:
 
 
 def code_of_its_own(part: nn.Module) -> str:
-    """What was put on one module beside the code of its class: a hook, a method; empty if nothing was."""
+    """What was put on one module, or on all, beside the code of its class: a hook, a method; empty if nothing was."""
     called = type(part).__name__
-    if part._forward_hooks or part._forward_pre_hooks:
+    if part._forward_hooks or part._forward_pre_hooks or _has_any_global_hook():  # type: ignore[no-untyped-call]
         return f"{called} has a hook, of which isotone knows nothing"
-    if own := sorted(name for name in vars(part) if callable(getattr(type(part), name, None))):
+    held = {name: callable(value) and not name.startswith("_") for name, value in vars(part).items()}
+    if own := sorted(name for name in held if held[name] or callable(getattr(type(part), name, None))):
         return f"{called} has a {own[0]}() of its own, of which isotone knows nothing"
     return ""
