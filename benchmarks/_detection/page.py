@@ -448,8 +448,46 @@ def circumstances(found: Found, form: str) -> str:
     )
 
 
+BEGIN, END = "<!-- written by benchmarks/detection.py: begin -->", "<!-- end -->"
+
+
+def short_table(found: Found) -> str:
+    """For the README: in percent, with a dagger where the false alarms are above the target."""
+
+    def cell(name: str, model: str, figure: str) -> str:
+        if not seeds_of(found, name, model):
+            return "-"
+        mark = "†" * (mean(found, name, model, "false alarms") > ALLOWED)
+        return f"{100 * mean(found, name, model, figure):.1f}{mark}"
+
+    body = []
+    for name in SETS:
+        if models_of(found, name):
+            peer = best_peer(found, name)
+            shown = [(UNCONSTRAINED, "detection"), (UNCONSTRAINED, "attacked"), (peer[0] if peer else "", "certified")]
+            shown += [("Detector, floor alone", "certified"), ("Detector", "detection"), ("Detector", "certified")]
+            body.append([f"{name}: {SETS[name].said.split(', all')[0]}", *(cell(name, *each) for each in shown)])
+    head = [
+        "detected, %",
+        "unconstrained",
+        "attacked",
+        "best monotone peer",
+        "floor alone",
+        "`Detector`",
+        "of it certified",
+    ]
+    return table(head, body)
+
+
+def write_short(found: Found, page: Path) -> None:
+    """The table between the README's markers, where there is such a page."""
+    if page.exists() and BEGIN in (text := page.read_text()):
+        before, rest = text.split(BEGIN)
+        page.write_text(f"{before}{BEGIN}\n\n{short_table(found)}\n{END}{rest.split(END, 1)[1]}")
+
+
 def write(results: Path, docs: Path) -> Path:
-    """docs/detection.md and docs/detection.png."""
+    """docs/detection.md and docs/detection.png, and the README's table."""
     measured, form = chosen(results)
     found, spent = with_unconstrained(measured), FULL if form == "full" else SHORT
     total = totals(found)
@@ -496,6 +534,7 @@ def write(results: Path, docs: Path) -> Path:
     path = docs / "detection.md"
     plot.draw(panels(found), docs / "detection.png")
     path.write_text("\n".join(parts))
+    write_short(found, docs.parent / "README.md")
     return path
 
 
