@@ -62,9 +62,13 @@ def faithful(model: nn.Module, traced: Capture, question: Question, search: Sear
     both: list[tuple[list[Tensor], list[Tensor]]] = []
     for inputs in probes(question, search):
         try:
-            expected = _called(model, inputs)
+            with torch.no_grad(), _Watch() as watch:
+                made = model(*(x.clone() for x in inputs))
+            expected = answers(made)
         except Exception:
             continue
+        if watch.read:
+            return watch.read
         try:
             got = answers(traced.run(tuple(x.clone() for x in inputs)))
         except Exception as fault:
@@ -97,13 +101,14 @@ def _coarse(question: Question) -> bool:
 
 
 class _Watch(TorchFunctionMode):
-    """Sees what a model does beside its tensors: it draws numbers in Python, or puts a tensor in another's place.
+    """Sees what a model does beside its tensors: it draws or reads numbers in Python, or puts other data into a tensor.
 
-    A draw that matters once in a thousand calls, and a write that export loses, show in no comparison of a few calls.
+    A draw that matters once in a thousand calls, a write that export loses, and a branch on a number that export does
+    not see (behind `try`, or `is_compiling`) show in no comparison of a few calls.
     """
 
     def __enter__(self) -> Self:
-        self.seen = ""
+        self.seen = self.read = ""
         self._random = _generators()
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
@@ -114,12 +119,21 @@ class _Watch(TorchFunctionMode):
             self.seen = "it draws random numbers outside of PyTorch, so a trace holds one draw"
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if getattr(function, "__name__", "") == "__set__" and getattr(function, "__self__", None) is _DATA:
+        name = getattr(function, "__name__", "")
+        if name == "__set__" and getattr(function, "__self__", None) is _DATA:
             self.seen = "it puts new data into a tensor behind PyTorch's back (.data = ...), which a trace loses"
+        if name in READS:
+            self.read = f"it reads numbers of tensors in Python ({name}), where a trace does not follow"
         return function(*args, **(kwargs or {}))
 
 
 _DATA = torch.Tensor.data
+# How Python gets at the numbers of a tensor.
+READS = frozenset((
+    "__bool__", "__float__", "__int__", "__index__", "__complex__", "__contains__", "__array__", "__dlpack__",
+    "__repr__", "__format__", "item", "tolist", "numpy", "equal", "allclose", "is_nonzero", "data_ptr", "storage",
+    "untyped_storage", "_typed_storage",
+))  # fmt: skip
 
 
 def _generators() -> list[Any]:

@@ -497,9 +497,39 @@ class LoudTurncoat(nn.Module):
         return 1e5 + x if torch.compiler.is_exporting() else 1e5 - x
 
 
+class BranchUncompiled(nn.Module):
+    """Looks at its numbers in Python, but not under export; it falls only in a window where no random scan looks."""
+
+    def forward(self, x):
+        if not torch.compiler.is_compiling() and bool(((x > 0.7310) & (x < 0.7311)).any()):
+            return x - 5
+        return x
+
+
+class BranchBehindTry(nn.Module):
+    """The same, where a trace runs into an exception that is caught."""
+
+    def forward(self, x):
+        try:
+            if 0.7310 < x.max().item() < 0.7311:
+                return x - 5
+        except RuntimeError:
+            pass
+        return x
+
+
+class BranchOnAnArray(nn.Module):
+    """The same, by way of NumPy."""
+
+    def forward(self, x):
+        if type(x) is torch.Tensor and not torch.compiler.is_exporting() and 0.7310 < x.numpy().max() < 0.7311:
+            return x - 5
+        return x
+
+
 IMPOSTORS = [
     RoundedByAChoice, RoundedByAClamp, RoundedByAPad, RoundedByAMaximum, WholeNumberRoundedByACat, EdgeBeyondTheFloats,
-    LoudTurncoat,
+    LoudTurncoat, BranchUncompiled, BranchBehindTry, BranchOnAnArray,
     VanishingMeanForward,
     Turncoat, Counter, SlowCounter, BufferCounter, ClampInForward, Overwriter, Dice, Noise, Sawtooth, Underflow,
     TinySlope, Wrap, PaddingRow, BeyondTheBox, LyingCopy, NegativeDivisor, NegativeAlpha, NegativeElu, SwappedTopK,
