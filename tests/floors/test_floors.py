@@ -110,6 +110,18 @@ def test_trees_without_constraints_are_not_proved():
     assert floor.prove().verdict is Verdict.UNKNOWN
 
 
+def test_a_sum_without_a_middle_is_not_proved(fitted):
+    floor = SumFloor.of(fitted["sum"].floors_, [(np.nan, 1.0), (0.0, 1.0)])
+    assert floor.prove().verdict is Verdict.UNKNOWN
+
+
+def test_a_sum_of_parts_with_other_directions_is_not_proved():
+    X, y = rows_of(0)
+    parts = [AdditiveFloor(strength=1.0).fit(X, y, (way,) * 6) for way in (1, -1)]
+    assert all(part.prove().verdict is Verdict.PROVED for part in parts)
+    assert "different directions" in SumFloor.of(parts, [(0.0, 1.0)] * 2).prove().reason
+
+
 def test_a_sum_with_a_negative_weight_is_not_proved(fitted):
     floor = SumFloor.of(fitted["sum"].floors_, [(0.0, -1.0), (0.0, 1.0)])
     assert floor.prove().verdict is Verdict.UNKNOWN

@@ -97,6 +97,10 @@ class SumFloor:
         found = [floor.prove() for floor in self.floors_]
         if not all(scale >= 0 and np.isfinite(scale) for scale in self.scales_):
             return FloorProof(Verdict.UNKNOWN, "a weight of the sum is not a number of at least 0", tuple(found))
+        if not np.isfinite(self.middles_).all():
+            return FloorProof(Verdict.UNKNOWN, "a middle of the sum is not a finite number", tuple(found))
+        if len({getattr(floor, "directions_", None) for floor in self.floors_} - {None}) > 1:
+            return FloorProof(Verdict.UNKNOWN, "the parts of the sum follow different directions", tuple(found))
         bad = [one for one in found if one.verdict is not Verdict.PROVED]
         if bad:
             return FloorProof(Verdict.UNKNOWN, f"a part of the sum is not proved: {bad[0].reason}", tuple(found))
