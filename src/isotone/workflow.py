@@ -82,7 +82,9 @@ def train_folder(
     ours, twin = (c.judged[0] for c in compared[:2])
     assert isinstance(ours.scorer, NetworkScorer)
     assert isinstance(twin.scorer, NetworkScorer)
+    bar = progress.bar("prove", 1)
     certificate = certificate_of(ours.scorer.network, prepared.material.directions)
+    bar.update(1, certificate.verdict.value)
     facts = facts_of(prepared, compared, certificate, seeds, name=name, title=title or name, notes=notes)
     return ModelFolder(
         question=question,
