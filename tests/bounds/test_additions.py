@@ -298,6 +298,12 @@ def patched():
     return net
 
 
+def another_method():
+    net = MonotoneNetwork(D, hidden=(4,)).eval()
+    net._score = lambda first: -first[:, :1]
+    return net
+
+
 def in_place():
     return nn.Sequential(nn.Linear(D, 4), MonotoneResidual(nn.Sequential(nn.ReLU(inplace=True))), nn.Linear(4, 1))
 
@@ -325,8 +331,9 @@ def infinite():
 REFUSED = {
     "a subclass":       (lambda: nn.Sequential(Doubled(D, 1)),                    r"Doubled \(0\) has no rule"),
     "a softmax":        (lambda: nn.Sequential(nn.Linear(D, 1), nn.Softmax(1)),   r"Softmax \(1\) has no rule"),
-    "hooks":            (hooked,                                                  "hooks or a forward of its own"),
-    "another forward":  (patched,                                                 "hooks or a forward of its own"),
+    "hooks":            (hooked,                                                  "hooks or a method of its own"),
+    "another forward":  (patched,                                                 "hooks or a method of its own"),
+    "another method":   (another_method,                                          "hooks or a method of its own"),
     "train mode":       (lambda: nn.Sequential(nn.Linear(D, 1), nn.Dropout()).train(), "is in train mode"),
     "a norm in training": (lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(D, 1)), "is in train mode"),
     "two scores":       (lambda: nn.Sequential(nn.Linear(D, 2)),                  "it has 2 scores"),
@@ -352,6 +359,29 @@ def test_what_has_no_rule_is_unknown_and_says_why(kind, monkeypatch):
     assert found.needed.tolist() == [1] * D
     assert not found.unlimited.any()
     assert re.search(why, found.why_not), found.why_not
+
+
+class Growing(nn.Module):
+    """Another weight at each reading."""
+
+    def __init__(self):
+        super().__init__()
+        self.reads = 0
+
+    def forward(self, weight):
+        self.reads += 1
+        return weight * self.reads
+
+
+def test_a_model_that_computes_otherwise_than_it_was_read_is_unknown():
+    net, moves = nn.Sequential(nn.Linear(D, 1)), Moves.between((1,) * D, 0.0, 1.0)
+    with torch.no_grad():
+        net[0].bias.fill_(5.0)
+    assert additions_needed(net, torch.eye(D), 0.0, moves).unlimited.all()
+    torch.nn.utils.parametrize.register_parametrization(net[0], "weight", Growing())
+    found = additions_needed(net.eval(), torch.eye(D), 0.0, moves)
+    assert found.needed.tolist() == [1] * D
+    assert "otherwise" in found.why_not
 
 
 def test_a_function_is_unknown_as_well():

@@ -88,9 +88,13 @@ def additions_needed(
     for start in range(0, len(found), size):
         some = found[start : start + size]
         try:
+            _computes_as_read(model, tape, unit, rows[some], moves)
             needed[some] = _Search(tape, moves, unit, threshold).needed(rows[some], most)
         except NotReal as reason:
             fault = f"a function of the model: {reason}"
+        except Unreadable as reason:
+            needed[found] = 1
+            return Needed(needed, str(reason))
         if progress is not None:
             progress(min(start + size, len(found)), len(found))
     return Needed(needed, fault)
@@ -217,6 +221,18 @@ def _fits(model: Any, tape: Tape, rows: Tensor, moves: Moves) -> None:
             movable = moves.addable[:names]
             if not bool((moves.target[:names][movable] == 1).all()):
                 raise Unreadable("names are added here, and some have another target than 1")
+
+
+def _computes_as_read(model: Any, tape: Tape, unit: float, rows: Tensor, moves: Moves) -> None:
+    """Rows as they are score what the tape says: a rule for a layer says nothing of code that nobody has read.
+
+    Raises:
+        Unreadable: they do not.
+    """
+    state = values(tape, Reach.of(rows, moves, torch.zeros(len(rows), dtype=torch.int64)), unit, None)
+    computed = _scores(model, rows)
+    if bool(((computed < state.lo[-1][:, 0]) | (computed > state.hi[-1][:, 0])).any()):
+        raise Unreadable("it computes otherwise than its layers were read")
 
 
 def _scores(model: Any, rows: Tensor) -> Tensor:

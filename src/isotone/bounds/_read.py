@@ -24,6 +24,7 @@ from ..nn import (
     MonotoneResidual,
     Saturating,
 )
+from ..nn._alone import code_of_its_own
 from ._tape import Affine, Bend, Input, Largest, Node, Total
 
 UNITS = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}
@@ -85,8 +86,8 @@ def unhooked(module: nn.Module, name: str) -> None:
     Raises:
         Unreadable: it may not.
     """
-    if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
-        raise Unreadable(f"{name} has hooks or a forward of its own, which may change what it computes")
+    if code_of_its_own(module):
+        raise Unreadable(f"{name} has hooks or a method of its own, which may change what it computes")
 
 
 def exact(values: Tensor) -> Tensor:
