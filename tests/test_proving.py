@@ -32,6 +32,38 @@ def test_its_unconstrained_twin_is_not(world):
         assert certificate.witness.drop > 0
 
 
+class Falling(MonotoneEnsemble):
+    def forward(self, names=None, numbers=None):
+        return -super().forward(names, numbers)
+
+
+def turn(part):
+    part.register_forward_hook(lambda module, given, made: -made)
+
+
+# fmt: off
+LEFT_OUT = [
+    # what is done to a network that is proved                      what is said
+    (turn,                                                          "MonotoneEnsemble has a hook"),
+    (lambda net: turn(net.networks[0]),                             "MonotoneNetwork has a hook"),
+    (lambda net: turn(net.networks[0].name_max),                    "NameMax has a hook"),
+    (lambda net: setattr(net, "__class__", Falling),                "a Falling for a MonotoneEnsemble"),
+    (lambda net: setattr(net, "forward", lambda *given: -given[1]), "a forward() of its own"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("change", "said"), LEFT_OUT, ids=[said for _, said in LEFT_OUT])
+def test_code_that_the_proved_form_leaves_out_is_not_vouched_for(change, said):
+    torch.manual_seed(0)
+    network = MonotoneEnsemble([MonotoneNetwork(names=4, hidden=(3,), pool="max")]).eval()
+    assert certificate_of(network, (1,) * 4).verdict is Verdict.PROVED
+    change(network)
+    found = certificate_of(network, (1,) * 4)
+    assert found.verdict is Verdict.UNKNOWN
+    assert said in found.reason
+
+
 def test_a_claim_is_about_the_weights_as_they_are_now():
     found = prepared("names, numbers")
     network = family().fit(found.material, SETTINGS[0], seed=0).network

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn, tensor, zeros
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from .certify import Certificate, Progress, certify
 from .directions import FREE
 from .errors import BadInput
-from .nn import MonotoneEnsemble
+from .nn import MonotoneEnsemble, MonotoneNetwork, NameMax, NameSum
+from .nn._alone import code_of_its_own
+from .verdict import Verdict
 
 # Calls of the search for a witness. The attacks have searched this network for longer, and from better places.
 SEARCH_CALLS = 64
@@ -21,7 +24,8 @@ SEARCH_CALLS = 64
 class Subject:
     """What `certify` is asked about: a model, an example, directions, a domain, and what the inputs stand for.
 
-    `budget` and `seconds` are what is worth spending on it, see `certify`.
+    `budget` and `seconds` are what is worth spending on it, see `certify`. With an `obstacle` the model is not what it
+    stands for, and nothing is known.
     """
 
     model: nn.Module
@@ -31,10 +35,11 @@ class Subject:
     form: str = "as traced"
     budget: int = 1500
     seconds: float = 10.0
+    obstacle: str = ""
 
     def certificate(self, progress: Progress | None = None) -> Certificate:
         """The verdict."""
-        return certify(
+        found = certify(
             self.model,
             self.inputs,
             self.directions,
@@ -43,6 +48,11 @@ class Subject:
             budget=self.budget,
             seconds=self.seconds,
             progress=progress,
+        )
+        if not self.obstacle:
+            return found
+        return replace(
+            found, verdict=Verdict.UNKNOWN, reason=self.obstacle, where=None, witness=None, assumptions=(), used=()
         )
 
 
@@ -68,12 +78,27 @@ def subject(network: MonotoneEnsemble, directions: Sequence[int]) -> Subject:
         domains.append(None)
     form = f"presence of each of the {names:,} known names: sets of every size" if names else "numbers"
     model = network.over_vocabulary() if names else _OfNumbers(network)
-    return Subject(model, tuple(inputs), tuple(ways), tuple(domains), form, SEARCH_CALLS, 0.0)
+    return Subject(model, tuple(inputs), tuple(ways), tuple(domains), form, SEARCH_CALLS, 0.0, _code_left_out(network))
 
 
 def certificate_of(network: MonotoneEnsemble, directions: Sequence[int]) -> Certificate:
     """The verdict on a network."""
     return subject(network, directions).certificate()
+
+
+def _code_left_out(network: MonotoneEnsemble) -> str:
+    """What a score runs and the form that is proved does not: a hook, a method put on the network, a subclass."""
+    parts: list[tuple[nn.Module | None, type[nn.Module]]] = [(network, MonotoneEnsemble)]
+    for member in network.networks:
+        parts += [(member, MonotoneNetwork), (member.name_max, NameMax), (member.name_sum, NameSum)]
+    for part, kind in parts:
+        if part is None:
+            continue
+        if type_before_parametrizations(part) is not kind:
+            return f"there is a {type(part).__name__} for a {kind.__name__}, of which isotone knows nothing"
+        if own := code_of_its_own(part):
+            return own
+    return ""
 
 
 class _OfNumbers(nn.Module):
