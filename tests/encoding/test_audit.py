@@ -104,6 +104,16 @@ def test_the_final_estimator_of_a_pipeline_is_left_out():
     assert audit_pipeline(fitted, TEXTS).verdict is REFUTED
 
 
+@pytest.mark.parametrize("patched", ["step", "pipeline"])
+def test_a_method_put_on_a_fitted_step_is_not_vouched_for(patched):
+    encoder = make(text.CountVectorizer(), preprocessing.MaxAbsScaler()).fit(TEXTS)
+    part = encoder if patched == "pipeline" else encoder[0]
+    part.transform = lambda texts: type(part).transform(part, texts) * (1 - 2 * any("zebra" in one for one in texts))
+    found = audit_pipeline(encoder, TEXTS)
+    assert found.verdict is not PROVED
+    assert any("transform() of its own" in step.reason for step in found.steps)
+
+
 def test_additions_of_ones_own():
     assert audit_pipeline(COUNTS.fit(TEXTS), TEXTS, lambda t, random: t[: len(t) // 2]).verdict is REFUTED
     assert audit_pipeline(COUNTS.fit(TEXTS), TEXTS, lambda t, random: t + " money").verdict is UNKNOWN

@@ -128,11 +128,11 @@ class _Watch(TorchFunctionMode):
 
 
 _DATA = torch.Tensor.data
-# How Python gets at the numbers of a tensor.
+# How Python gets at the numbers of a tensor, or at how many of them there are of a kind.
 READS = frozenset((
     "__bool__", "__float__", "__int__", "__index__", "__complex__", "__contains__", "__array__", "__dlpack__",
     "__repr__", "__format__", "item", "tolist", "numpy", "equal", "allclose", "is_nonzero", "data_ptr", "storage",
-    "untyped_storage", "_typed_storage",
+    "untyped_storage", "_typed_storage", "nonzero", "argwhere", "unique", "unique_consecutive", "masked_select",
 ))  # fmt: skip
 
 

@@ -202,6 +202,9 @@ def _walk(name: str, made: Any, addition: str) -> list[StepFinding]:
     kind = f"{type(made).__module__.split('.')[0]}.{type(made).__name__}"
     if made is None or (isinstance(made, str) and made in ("passthrough", "drop")):
         return []
+    own = [method for method in getattr(made, "__dict__", ()) if callable(getattr(type(made), method, None))]
+    if own:
+        return [StepFinding(name or "encoder", type(made).__name__, NOT_KNOWN, f"it has a {own[0]}() of its own")]
     if kind == "sklearn.Pipeline":
         return [found for step, part in made.steps for found in _walk(f"{name}{step}", part, addition)]
     if kind == "sklearn.FeatureUnion":
