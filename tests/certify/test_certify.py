@@ -167,6 +167,22 @@ def test_a_certificate_is_void_after_a_change_that_no_parameter_shows():
     assert not certificate.valid_for(model)
 
 
+class Split(nn.Linear):
+    def linear(self, x):
+        return super().forward(x)
+
+    def forward(self, x):
+        return self.linear(x)
+
+
+def test_a_certificate_is_void_after_a_method_was_put_on_the_object():
+    model = positive(nn.Sequential(Split(3, 2)))
+    certificate = certify(model, X, +1, budget=0)
+    assert certificate.valid_for(model)
+    model[0].linear = lambda x: -x
+    assert not certificate.valid_for(model)
+
+
 def test_the_same_call_gives_the_same_certificate():
     model = Formula(lambda x: x * x)
     state = torch.random.get_rng_state()

@@ -51,9 +51,9 @@ def _bytes(value: Tensor) -> bytes:
 
 
 def _hooks(module: nn.Module) -> list[str]:
-    """What runs beside a module's forward, by name; and a forward that this object alone has."""
+    """What runs beside a module's forward, by name; and methods that this object alone has."""
     hooks = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
-    own = [vars(module)["forward"]] if "forward" in vars(module) else []
+    own = [value for name, value in sorted(vars(module).items()) if callable(getattr(type(module), name, None))]
     return [str(getattr(h, "__qualname__", type(h).__qualname__)) for h in [*hooks, *own]]
 
 
