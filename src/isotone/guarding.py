@@ -84,7 +84,7 @@ def train_guarded(
         None,
         None,
         {
-            "claim": "the score of the floor never falls along the threat's directions",
+            "what is proved": "the score of the floor never falls along the threat's directions",
             "floor": type(detector.floor_).__name__,
         },
         ("real arithmetic",),
