@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 
 import numpy as np
@@ -77,6 +78,20 @@ def test_the_free_lane_alone_is_talked_down_by_the_same_padding(fitted, unseen):
 
 def test_the_floor_is_proved(fitted):
     assert fitted.certify().verdict is Verdict.PROVED
+
+
+def test_a_floor_put_in_later_certifies_only_what_is_proved_of_it(fitted, unseen):
+    X, _ = unseen
+    other = copy.copy(fitted)
+    turned = tuple(-way for way in fitted.directions_)
+    labels = np.arange(len(X)) % 2
+    other.floor_ = PatternFloor(steps=2).fit(np.asarray(X), labels, turned)
+    assert fitted.certified(X).any()
+    assert other.floor_.prove().verdict is Verdict.PROVED
+    assert other.certify().verdict is Verdict.UNKNOWN
+    assert not other.certified(X).any()
+    other.floor_ = fitted.floor_
+    assert np.array_equal(other.certified(X), fitted.certified(X))
 
 
 def test_what_is_certified_is_alarmed_and_the_budget_is_kept(fitted, unseen):

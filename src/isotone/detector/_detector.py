@@ -23,7 +23,7 @@ from ..directions import as_directions
 from ..errors import BadInput
 from ..evaluation import Interval, clopper_pearson, negatives_needed, platt
 from ..explain import Reason, importance, sufficient_reasons
-from ..floors import BestFloor, best_floor
+from ..floors import BestFloor, FloorProof, best_floor, ways_of
 from ..threat import Roles, Threat
 from ..verdict import Verdict
 from . import _files, _free
@@ -231,7 +231,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         bad = int((labels == 1).sum())
         either = floor > self.shares_.floor
         proof = self.certify()
-        self._proved: bool | None = proof.verdict is Verdict.PROVED
+        self._proved, self._judged = proof.verdict is Verdict.PROVED, self.floor_
         certain = either & self.supported_ & self._proved
         if free is not None:
             either = either | (free > self.shares_.free)
@@ -287,8 +287,8 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         None where not `supported_`, or where the floor is not proved to follow the threat.
         """
         _, floor = self.lanes(X)
-        if self._proved is None:  # read from a folder: what is certified is proved here
-            self._proved = self.certify().verdict is Verdict.PROVED
+        if self._judged is not self.floor_:  # read from a folder, or another one: what is certified is proved here
+            self._proved, self._judged = self.certify().verdict is Verdict.PROVED, self.floor_
         return (floor > 0) & self.supported_ & self._proved
 
     def reasons(self, X: Any) -> list[Reason | None]:
@@ -350,6 +350,8 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def certify(self) -> Any:
         """A proof that the floor never falls along the threat's directions, whatever the row."""
         check_is_fitted(self, "floor_")
+        if ways_of(self.floor_) - {self.directions_}:
+            return FloorProof(Verdict.UNKNOWN, "the floor was fitted to other directions than those of the threat")
         return self.floor_.prove()
 
     def _read(self, X: Any) -> Any:

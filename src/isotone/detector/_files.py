@@ -96,7 +96,7 @@ def _restored(cls: Any, facts: dict[str, Any], state: dict[str, Any], folder: Pa
         setattr(detector, name, None if given is None else Interval(**given))
     if strange := _ways(facts["floor"]) - {detector.directions_}:
         raise ValueError(f"its floor has other directions: {min(strange)[:5]} ...")
-    detector.floor_, detector._proved = floor_from_state(state, facts["floor"]), None
+    detector.floor_, detector._judged = floor_from_state(state, facts["floor"]), None
     detector.free_ = None if facts["free"] is None else _free.read(facts["free"], folder)
     return detector
 

@@ -20,7 +20,7 @@ from ..evaluation import detection_near
 from ..verdict import Verdict
 from ._additive import AdditiveFloor
 from ._booster import BoosterFloor
-from ._floor import FloorProof, Scores, State, tick
+from ._floor import FloorProof, Scores, State, tick, ways_of
 from ._network import NetworkFloor
 from ._patterns import PatternFloor
 
@@ -99,7 +99,7 @@ class SumFloor:
             return FloorProof(Verdict.UNKNOWN, "a weight of the sum is not a number of at least 0", tuple(found))
         if not np.isfinite(self.middles_).all():
             return FloorProof(Verdict.UNKNOWN, "a middle of the sum is not a finite number", tuple(found))
-        if len({getattr(floor, "directions_", None) for floor in self.floors_} - {None}) > 1:
+        if len(ways_of(self)) > 1:
             return FloorProof(Verdict.UNKNOWN, "the parts of the sum follow different directions", tuple(found))
         bad = [one for one in found if one.verdict is not Verdict.PROVED]
         if bad:

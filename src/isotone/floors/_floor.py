@@ -36,6 +36,13 @@ class FloorProof:
     parts: tuple[Any, ...] = ()
 
 
+def ways_of(floor: Any) -> set[tuple[int, ...]]:
+    """The directions that a fitted floor, or the parts of it, have; empty where it does not say."""
+    parts = getattr(floor, "floors_", None) or [part for part in [getattr(floor, "floor_", None)] if part is not None]
+    own = {tuple(floor.directions_)} if hasattr(floor, "directions_") else set()
+    return own.union(*(ways_of(part) for part in parts))
+
+
 class Floor(Protocol):
     """A score of rows that never falls along its directions.
 

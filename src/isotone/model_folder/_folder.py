@@ -61,7 +61,7 @@ class ModelFolder:
         moves: what an attacker can do to each feature.
         facts: see `isotone.facts`.
         certificate: of `network`.
-        covers: `parts()` when the certificate was made; None in folders from before that was written down.
+        covers: `parts()` when the certificate was made; None before `sealed()`, and nothing is certified.
     """
 
     question: Question
@@ -96,7 +96,7 @@ class ModelFolder:
     def changes(self) -> tuple[str, ...]:
         """What is not as the certificate says, a sentence each; empty if all is."""
         if self.covers is None:
-            return ()
+            return ("the certificate does not say what it covers",)
         now, then = self.parts(), self.covers
         said = [f"the {part} is another" for part in ("encoder", "network", "threat") if now[part] != then.get(part)]
         if now["threshold"] != then.get("threshold"):

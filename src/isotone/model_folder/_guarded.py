@@ -85,7 +85,7 @@ class GuardedFolder:
     def changes(self) -> tuple[str, ...]:
         """As `ModelFolder.changes`."""
         if self.covers is None:
-            return ()
+            return ("the certificate does not say what it covers",)
         now = self.parts()
         words = {"lanes": "a lane is another", "thresholds": "a threshold is another"}
         return tuple(
