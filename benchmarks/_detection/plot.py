@@ -9,7 +9,7 @@ import numpy as np
 
 from isotone.evaluation import BUDGETS
 
-PEER = "best monotone peer"
+PEER = "strongest monotone peer"
 STYLES = {  # what is drawn last lies on top
     "unconstrained": ("#777777", "o", "-"),
     PEER: ("#d9822b", "s", "-"),
