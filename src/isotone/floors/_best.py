@@ -143,7 +143,7 @@ class BestFloor:
         candidates: floors; where a label has fewer than two rows a fold the first is taken.
         groups: positions of candidates that are tried, summed where several; None: each, each pair, and all. Few rows
             decide, so a choice among fewer is wrong less often.
-        folds: 2 or more; equal rows are in one.
+        folds: 2 or more; equal rows are in one, or rows of a family where families are given.
 
     Attributes:
         found_: (what, detection near the rate on rows that its fit was not given) of all that was tried.
@@ -172,7 +172,7 @@ class BestFloor:
         """See `Floor`; rows of `validation` are rows like the others.
 
         Args:
-            families: shape (rows + validation rows,), of any kind; rows of a family stay in one fold.
+            families: shape (rows + validation rows,), of any kind; rows of a family stay in one fold, equal or not.
         """
         labels, weight = np.asarray(y), np.ones(X.shape[0])
         if sample_weight is not None:
