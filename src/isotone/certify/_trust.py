@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import sys
+from types import FrameType
 from typing import Any, Self
 
 import torch
@@ -101,20 +102,28 @@ def _coarse(question: Question) -> bool:
 
 
 class _Watch(TorchFunctionMode):
-    """Sees what a model does beside its tensors: it draws or reads numbers in Python, or puts other data into a tensor.
+    """Sees what a model does beside its tensors: it draws or reads numbers in Python, or puts other data into a tensor,
+    or asks in which mode it is called.
 
     A draw that matters once in a thousand calls, a write that export loses, and a branch on a number that export does
-    not see (behind `try`, or `is_compiling`) show in no comparison of a few calls.
+    not see (behind `try`, or `is_compiling`) show in no comparison of a few calls; a branch on a mode shows in none.
     """
 
     def __enter__(self) -> Self:
         self.seen = self.read = ""
         self._random = _generators()
+        self._profiler = sys.getprofile()
+        if self._profiler is None:
+            sys.setprofile(self._called)
+        else:
+            self.read = "a profiler runs, so it cannot be seen whether it asks how it is called"
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *fault: Any) -> None:
         super().__exit__(*fault)  # type: ignore[no-untyped-call]
+        if self._profiler is None:
+            sys.setprofile(None)
         if _generators() != self._random:
             self.seen = "it draws random numbers outside of PyTorch, so a trace holds one draw"
 
@@ -124,7 +133,19 @@ class _Watch(TorchFunctionMode):
             self.seen = "it puts new data into a tensor behind PyTorch's back (.data = ...), which a trace loses"
         if name in READS:
             self.read = f"it reads numbers of tensors in Python ({name}), where a trace does not follow"
+        told = getattr(getattr(function, "__self__", None), "__name__", "") if name == "__get__" else name
+        if told in TOLD and not _of_torch(sys._getframe(1)):
+            self.read = ASKS.format(told)
         return function(*args, **(kwargs or {}))
+
+    def _called(self, frame: FrameType, event: str, what: Any) -> None:
+        name, caller = "", frame
+        if event == "c_call":
+            name = what.__name__
+        elif event == "call" and _of_torch(frame) and frame.f_back is not None:
+            name, caller = frame.f_code.co_name, frame.f_back
+        if name in MODES and not _of_torch(caller):
+            self.read = ASKS.format(name)
 
 
 _DATA = torch.Tensor.data
@@ -134,6 +155,25 @@ READS = frozenset((
     "__repr__", "__format__", "item", "tolist", "numpy", "equal", "allclose", "is_nonzero", "data_ptr", "storage",
     "untyped_storage", "_typed_storage", "nonzero", "argwhere", "unique", "unique_consecutive", "masked_select",
 ))  # fmt: skip
+ASKS = "it asks in Python how it is called ({}): with another answer it may be another function"
+# What a tensor tells of how a model is called, and what PyTorch tells of it. A certificate names shapes and dtypes.
+TOLD = frozenset((
+    "requires_grad", "is_leaf", "grad_fn", "grad", "retains_grad", "_base", "_is_view", "_version", "is_inference",
+    "is_contiguous", "stride", "storage_offset", "is_pinned", "is_conj", "is_neg",
+))  # fmt: skip
+MODES = frozenset((
+    "is_grad_enabled", "is_inference_mode_enabled", "is_anomaly_enabled", "is_autocast_enabled",
+    "is_autocast_cpu_enabled", "is_autocast_cache_enabled", "is_any_autocast_enabled", "get_autocast_dtype",
+    "get_autocast_cpu_dtype", "get_autocast_gpu_dtype", "get_default_dtype", "get_default_device",
+    "get_float32_matmul_precision", "are_deterministic_algorithms_enabled", "get_num_threads", "is_compiling",
+    "is_dynamo_compiling", "is_exporting", "is_scripting", "is_tracing", "_is_tracing", "_get_tracing_state",
+    "is_in_onnx_export", "is_batchedtensor",
+))  # fmt: skip
+
+
+def _of_torch(frame: FrameType) -> bool:
+    """Whether this is PyTorch's own code, which is trusted to compute one function in all modes."""
+    return str(frame.f_globals.get("__name__")).partition(".")[0] == "torch"
 
 
 def _generators() -> list[Any]:
