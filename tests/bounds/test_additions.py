@@ -382,6 +382,7 @@ def test_a_model_that_computes_otherwise_than_it_was_read_is_unknown():
     found = additions_needed(net.eval(), torch.eye(D), 0.0, moves)
     assert found.needed.tolist() == [1] * D
     assert "otherwise" in found.why_not
+    assert score_bound(net, torch.eye(D), moves, None).tolist() == [-math.inf] * D
 
 
 def test_a_function_is_unknown_as_well():

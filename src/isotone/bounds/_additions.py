@@ -123,9 +123,13 @@ def score_bound(model: nn.Module, x: Any, moves: Moves, most: int | None) -> Ten
         for start in range(0, len(rows), size := _block(tape, moves.features)):
             some = rows[start : start + size]
             limit = torch.full((len(some),), moves.features if most is None else most)
-            found[start : start + size] = lower(tape, Reach.of(some, moves, limit), unit)
-    except (Unreadable, NotReal):
+            found[start : start + size] = low = lower(tape, Reach.of(some, moves, limit), unit)
+            if len(known := some[low > -torch.inf]):
+                _computes_as_read(model, tape, unit, known, moves)
+    except NotReal:
         return found
+    except Unreadable:
+        return torch.full_like(found, -torch.inf)
     return found
 
 
