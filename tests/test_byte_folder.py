@@ -133,6 +133,14 @@ def test_no_alarm_is_certified_by_the_proof_of_another_detector(folder, tmp_path
         assert record["certified"] == {"append_any": False, "insert_multiples_of": None, "margin": None}
 
 
+@pytest.mark.parametrize("part", ["", "encoder.convolution", "head"])
+def test_no_alarm_is_certified_of_a_network_with_a_hook_in_memory(folder, part):
+    handle = folder.detector.network.get_submodule(part).register_forward_hook(lambda module, args, out: -out)
+    assert not folder.certified
+    handle.remove()
+    assert folder.certified
+
+
 def test_an_alarm_by_a_hair_is_not_certified(tmp_path):
     (tmp_path / "it").write_bytes(b"x" * 600)
     with torch.no_grad():

@@ -47,6 +47,16 @@ def test_a_round_trip_gives_the_same_scores_to_the_bit(tmp_path, world):
     assert certificate_of(back.network, ways).verdict is ours.certificate.verdict
 
 
+def test_no_alarm_is_certified_of_a_network_with_a_hook_in_memory():
+    ours = folder_of().sealed()
+    assert ours.certified
+    for part in (ours.network, ours.network.networks[0]):
+        handle = part.register_forward_hook(lambda module, args, out: -out)
+        assert not ours.certified
+        handle.remove()
+    assert ours.certified
+
+
 def test_the_folder_holds_json_and_safetensors_that_others_may_read(saved):
     assert sorted(path.name for path in saved.iterdir()) == sorted(FILES)
     for path in saved.iterdir():

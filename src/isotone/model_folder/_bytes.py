@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..bounds import byte_certificate
+from ..bounds._bytes_proof import judged
 from ..byte_files import ByteDetector
 from ..errors import IsotoneError, NotAModel
 from ..verdict import Verdict
@@ -52,8 +53,12 @@ class ByteFolder:
 
     @property
     def certified(self) -> bool:
-        """Whether alarms are certified: proved, of this network, in this folder."""
-        return self.certificate.get("verdict") == Verdict.PROVED.value and not self.changes()
+        """Whether alarms are certified: proved, of this network, in this folder; and proved of it as it is in memory.
+
+        What was put on it since, such as a hook, is in no digest of weights. Cost: of the first time, the proof.
+        """
+        stored = self.certificate.get("verdict") == Verdict.PROVED.value and not self.changes()
+        return stored and judged(self.detector.network).verdict is Verdict.PROVED
 
     def told(self) -> str:
         """What training found and what is proved, a line each."""

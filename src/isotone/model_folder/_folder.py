@@ -111,7 +111,8 @@ class ModelFolder:
         if self.certificate.verdict is not Verdict.PROVED or self.changes():
             return False
         directions = self.question.threat.directions(self.encoder.features)
-        return self.certificate.valid_for(subject(self.network, directions).model)
+        proved = subject(self.network, directions)
+        return not proved.obstacle and self.certificate.valid_for(proved.model)
 
     @property
     def floor_threshold(self) -> float:
