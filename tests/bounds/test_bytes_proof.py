@@ -207,6 +207,34 @@ def test_a_window_that_an_encoder_makes_no_number_of_hides_no_other(encoder):
     assert bool((net([torch.cat([file, torch.zeros(80, dtype=torch.uint8)])]) >= net([file])).all())
 
 
+@pytest.mark.parametrize("words", [0, 16])
+def test_an_encoder_whose_floats_overflow_is_not_proved_since_nan_hides_an_alarm(words):
+    torch.manual_seed(0)
+    net = ByteNetwork(4, 8, hidden=(4,), embedding=2, words=words).eval()
+    before = byte_certificate(net, budget=0)
+    assert before.verdict is Verdict.PROVED
+    with torch.no_grad():
+        if words:
+            net.encoder.table.weight.mul_(1e38)
+        else:
+            net.encoder.embedding.weight[ord("b")] = 1e20
+            net.encoder.convolution.weight[0, :4] = torch.tensor([1e30, -1e30, 1e30, -1e30])
+            assert net([b"aaaaaaaabbbbbbbb"]).isnan()  # inf - inf
+    after = byte_certificate(net, budget=0)
+    assert (after.verdict, "overflow" in after.reason) == (Verdict.UNKNOWN, True)
+    assert not before.valid_for(net)
+
+
+def test_a_head_whose_floats_overflow_is_not_proved():
+    net = ByteNetwork(8, 4, head=nn.Sequential(*clamped(8, 4), nn.ReLU(), *clamped(4, 1))).eval()
+    assert byte_certificate(net, budget=0).verdict is Verdict.PROVED
+    with torch.no_grad():
+        net.head[0].weight.fill_(1e30)
+        net.head[2].weight.zero_()  # inf * 0
+    found = byte_certificate(net, budget=0)
+    assert (found.verdict, "overflow" in found.reason) == (Verdict.UNKNOWN, True)
+
+
 class OfOne(nn.Module):
     """Rises for several rows; files pass a head one at a time, and then it falls."""
 

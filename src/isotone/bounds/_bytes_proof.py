@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..certify import Certificate, certify
 from ..errors import BadInput
-from ..nn import ByteNetwork, GlobalGate, Windows
+from ..nn import ByteNetwork, GatedConvolution, GlobalGate, Windows, Words
 from ..nn._alone import code_of_its_own, why_not_alone
+from ..nn._graphs_layer import MOST
 from ..verdict import Verdict
 from ._one import OfOne
 
@@ -118,6 +120,8 @@ def byte_certificate(network: ByteNetwork, *, seed: int = 0, budget: int = SEARC
     if open_parts:
         verdict = Verdict.REFUTED if found["head"].verdict is Verdict.REFUTED else Verdict.UNKNOWN
     reason = ", ".join(open_parts) + " not proved" if verdict is Verdict.UNKNOWN else ""
+    if verdict is Verdict.PROVED and _overflows(network):
+        verdict, reason = Verdict.UNKNOWN, "the weights of its head are so large that floats overflow"
     argument = (*ARGUMENT[:2], *(OF_THE_GATE if network.gate is not None else ()), ARGUMENT[2])
     return ByteCertificate(verdict, reason, found, _claims(network), argument, _not_covered(network))
 
@@ -139,9 +143,28 @@ def _changed(network: ByteNetwork) -> str:
     for held, kind in ((network, ByteNetwork), (network.windows, Windows), *((gate, GlobalGate) for gate in gates)):
         if type(held) is not kind:
             return f"there is a {type(held).__name__} for a {kind.__name__}, of which isotone knows nothing"
-    said = [code_of_its_own(network), *(code_of_its_own(gate) for gate in gates), why_not_alone(network.encoder)]
-    said += [why_not_alone(gate.encoder) for gate in gates]
+    said = [code_of_its_own(network), *(code_of_its_own(gate) for gate in gates)]
+    for part in (network, *gates):
+        said.append(why_not_alone(part.encoder) or _too_large(part.encoder))
     return next(filter(None, said), "")
+
+
+@torch.no_grad()
+def _too_large(encoder: nn.Module) -> str:
+    """Where a window may say more than 1e12: beyond float32 there is NaN, which would hide what other windows say."""
+    most = torch.zeros((), dtype=torch.float64)  # a `RowByRow` keeps within 1e12 by itself
+    if isinstance(encoder, GatedConvolution):
+        layer, largest = encoder.convolution, encoder.embedding.weight.double().abs().max()
+        most = (layer.weight.double().abs().sum(1) * largest + layer.bias.double().abs()).max()
+    if isinstance(encoder, Words):
+        most = encoder.table.weight.double().abs().max()
+    return "" if most <= MOST else f"the weights of its {type(encoder).__name__} are so large that floats overflow"
+
+
+@torch.no_grad()
+def _overflows(network: ByteNetwork) -> bool:
+    """Whether the head says NaN, such as of inf * 0, of the largest that a file can show it."""
+    return bool(network.head(network._like().new_full((1, network.channels), MOST)).isnan().any())
 
 
 def _parts(network: ByteNetwork) -> dict[str, tuple[nn.Module, Any, Any, Any, str]]:
@@ -208,5 +231,5 @@ def _not_covered(network: ByteNetwork) -> tuple[str, ...]:
         + (" (with a stride of 1 for any place)." if network.windows.stride > 1 else "."),
         "Bytes that are overwritten: `byte_floor` for named regions. Bytes that are removed: nothing.",
         "Rounding: the proof is one in real arithmetic; in floats the default head falls by 1e-6 at most, in its ELU.",
-        "Weights so large that floats overflow; an encoder of your own that changes from call to call.",
+        "Weights of the head so large that floats overflow; an encoder of your own that changes from call to call.",
     )
