@@ -172,8 +172,8 @@ MODES = frozenset((
 
 
 def _of_torch(frame: FrameType) -> bool:
-    """Whether this is PyTorch's own code, which is trusted to compute one function in all modes."""
-    return str(frame.f_globals.get("__name__")).partition(".")[0] == "torch"
+    """Whether this is code of PyTorch, or of PyTorch Geometric: trusted to compute one function in all modes."""
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in ("torch", "torch_geometric")
 
 
 def _generators() -> list[Any]:
