@@ -259,6 +259,24 @@ def test_importances_agree_with_scikit_learn():
     assert np.allclose(ours.mean, theirs.importances_mean, atol=0.03)
 
 
+def test_a_value_far_away_is_not_drawn_unless_a_direction_breaks_there():
+    spread = np.r_[np.linspace(0.0, 1.0, 500), 1000.0]
+
+    def falls_at_the_end(X):
+        return np.where(X[:, 0] < 500, X[:, 0], -X[:, 0])
+
+    for column, direction, drawn in (
+        (spread, 0, (0.0, 1.0)),  # the last value would leave the others one pixel
+        (spread, 1, (0.0, 1000.0)),  # a break is shown
+        (np.r_[spread, [1000.0] * 50], 0, (0.0, 1000.0)),  # a tenth of the rows
+        (np.array([0.0, 0.5, 0.7, 1.0, 1000.0]), 0, (0.0, 1000.0)),  # all that there is
+    ):
+        effect = effects(falls_at_the_end, column[:, None], directions=[direction])["x0"]
+        line = effect.plot().lines[-1].get_xdata()
+        assert (min(line), max(line)) == pytest.approx(drawn, abs=0.1)
+        assert effect.grid[-1] == 1000.0
+
+
 def test_pictures_show_every_feature(credit, tmp_path):
     model, X, y = credit
     figure = effects(model, X, directions=WAYS, rows=40, grid=8).plot()

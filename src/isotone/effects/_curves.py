@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 GRID = 24
 SHOWN_CURVES = 60
+# Share of the rows that a plot may leave out at either end: one far away would press all others into a corner.
+TAILS = 0.01
 WORDS = {1: "increasing", -1: "decreasing", 0: "free"}
 
 
@@ -42,6 +44,7 @@ class Effect:
         curves: shape (rows, m), scores.
         mean: shape (m,), their weighted mean.
         ordered: whether the values have an order.
+        middle: the part of the grid that is drawn while the direction holds: without an end far away, if it has one.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Effect:
     curves: NDArray[np.float64]
     mean: NDArray[np.float64]
     ordered: bool = True
+    middle: slice = field(default_factory=lambda: slice(None))
 
     @property
     def swing(self) -> float:
@@ -68,19 +72,22 @@ class Effect:
     def plot(self, ax: Axes | None = None, *, centred: bool = True) -> Axes:
         """Thin lines are rows, the thick one their mean; `centred` starts every line at 0."""
         ax = axes(ax, 4.8, 3.4)
-        from_first = self.curves[:, :1] if centred else 0.0
-        curves = (self.curves - from_first)[np.linspace(0, len(self.curves) - 1, SHOWN_CURVES).astype(int)]
-        mean = self.mean - (self.mean[0] if centred else 0.0)
+        part = slice(None) if self.against else self.middle
+        places, grid, mean, curves = self.places[part], self.grid[part], self.mean[part], self.curves[:, part]
+        curves = curves[np.linspace(0, len(curves) - 1, SHOWN_CURVES).astype(int)]
+        if centred:
+            mean, curves = mean - mean[0], curves - curves[:, :1]
         colour = RED if self.against else BLUE
         if self.ordered:
-            ax.plot(self.places, curves.T, color=GREY, linewidth=0.6, alpha=0.5)
-            ax.plot(self.places, mean, color=colour, linewidth=2.4, marker="o", markersize=3.5)
+            ax.plot(places, curves.T, color=GREY, linewidth=0.6, alpha=0.5)
+            ax.plot(places, mean, color=colour, linewidth=2.4, marker="o", markersize=3.5)
         else:  # a line between values without an order would say something
-            ax.plot(self.places, curves.T, "_", color=GREY, markersize=9, alpha=0.5)
-            ax.plot(self.places, mean, "o", color=colour, markersize=6)
-        if not all(isinstance(value, int | float) for value in self.grid.tolist()):
-            ax.set_xticks(self.places, [shown(value) for value in self.grid], rotation=30, ha="right")
-        ax.set_xlabel(f"{self.name} ({'breaks ' if self.against else ''}{WORDS[self.direction]})")
+            ax.plot(places, curves.T, "_", color=GREY, markersize=9, alpha=0.5)
+            ax.plot(places, mean, "o", color=colour, markersize=6)
+        if not all(isinstance(value, int | float) for value in grid.tolist()):
+            ax.set_xticks(places, [shown(value) for value in grid], rotation=30, ha="right")
+        beyond = f"; data: {shown(self.grid[0])} to {shown(self.grid[-1])}" if len(grid) < len(self.grid) else ""
+        ax.set_xlabel(f"{self.name} ({'breaks ' if self.against else ''}{WORDS[self.direction]}{beyond})")
         ax.set_ylabel("change of score" if centred else "score")
         return ax
 
@@ -197,8 +204,21 @@ def effects(
         numeric = all(isinstance(value, int | float) for value in told.tolist())
         where = at if at is not None else (told.astype(np.float64) if numeric else np.arange(len(told), dtype=float))
         mean = np.average(curves, axis=0, weights=weight)
-        found.append(Effect(names[j], ways[j], told, where, curves, mean, order_of(X, j) is not None))
+        order = order_of(X, j)
+        middle = slice(None) if given is not None or order is None else _middle(order, where)
+        found.append(Effect(names[j], ways[j], told, where, curves, mean, order is not None, middle))
     return Effects(found)
+
+
+def _middle(order: NDArray[np.float64], places: NDArray[np.float64]) -> slice:
+    """A grid without an end that is farther from the next value than all others lie apart, where hardly a row is."""
+    there = order[~np.isnan(order)]
+    if len(np.unique(there)) <= len(places) or len(places) < 4:
+        return slice(None)
+    (low, high), apart = np.quantile(there, [TAILS, 1 - TAILS]), places[-2] - places[1]
+    first = places[0] < low and places[1] - places[0] > apart
+    last = places[-1] > high and places[-1] - places[-2] > apart
+    return slice(int(first), len(places) - int(last))
 
 
 def _size(grid: int | Mapping[str, Sequence[Any]]) -> int:
