@@ -137,6 +137,8 @@ def test_the_whole_way_from_the_command_line(tmp_path, capsys, monkeypatch):
     assert "Certified, whatever is added" in page
     assert ran("certify", place)[0] == 0
     by_name = {one["name"]: one for one in facts["detectors"]}
+    assert [name for name, one in by_name.items() if one["chosen"]] == ["guarded detector"]
+    assert page.count('<span class="tag strong">chosen</span>') == 1
     sure = by_name["guarded detector"]["certified_curve"]["detection"][-1]["mean"]
     # No attack goes below what is certified, and the free lane alone falls to show that they try.
     assert sure <= by_name["guarded detector"]["curve"]["detection"][-1]["mean"]

@@ -195,7 +195,7 @@ def _told(facts: dict[str, Any], detector: Detector, prepared: Prepared) -> None
     guarded["note"] = f"of {alarms.benign:,} benign validation rows {among}"
     floor["note"] = "with its share of the false-alarm budget"
     if FREE in by_name:
-        by_name[FREE]["note"], by_name[FREE]["chosen"] = "with the whole false-alarm budget", True
+        by_name[FREE]["note"], by_name[FREE]["chosen"] = "with the whole false-alarm budget", False
     facts["detectors"] = [guarded, floor, *([by_name[FREE]] if FREE in by_name else [])]
     facts["summary"] = (
         f"The guarded detector detects {guarded['clean']['mean']:.1%} of bad test rows; {sure:.1%} are certified: "
