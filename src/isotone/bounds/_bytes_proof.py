@@ -144,8 +144,8 @@ def _changed(network: ByteNetwork) -> str:
         if type(held) is not kind:
             return f"there is a {type(held).__name__} for a {kind.__name__}, of which isotone knows nothing"
     said = [code_of_its_own(network), *(code_of_its_own(gate) for gate in gates)]
-    for part in (network, *gates):
-        said.append(why_not_alone(part.encoder) or _too_large(part.encoder))
+    for encoder in (network.encoder, *(gate.encoder for gate in gates)):
+        said.append(why_not_alone(encoder) or _too_large(encoder))
     return next(filter(None, said), "")
 
 

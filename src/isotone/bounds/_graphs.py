@@ -49,7 +49,7 @@ ARGUMENT = (
 NOT_COVERED = (
     "Removing or replacing nodes or edges, calls that are redirected (an edge is lost), functions that are merged.",
     "Changing the features of nodes that exist, but for those of a direction.",
-    "An encoder of your own that changes from call to call, as by a counter of calls.",
+    "Weights of the head so large that floats overflow; an encoder of your own that changes from call to call.",
     "What turns a program into a graph: additions to the program must be additions to the graph.",
 )
 # fmt: on
