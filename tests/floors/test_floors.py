@@ -226,20 +226,21 @@ def test_the_best_floor_takes_what_detects_most_and_says_what_it_tried(fitted):
 
 @dataclass
 class Scoring:
-    """A floor that fits nothing: rows score as their first number, turned where `wrong`; knows what it was given."""
+    """A floor that fits nothing: rows score as one of their numbers, turned where `wrong`; knows what it was given."""
 
     given: list
     wrong: bool = False
+    column: int = 0
 
     def __deepcopy__(self, memo):
-        return Scoring(self.given, self.wrong)
+        return Scoring(self.given, self.wrong, self.column)
 
     def fit(self, X, y, directions, **_):
         self.given.append(X)
         return self
 
     def scores(self, X):
-        return (-X[:, 0] if self.wrong else X[:, 0]).astype(float)
+        return (-1.0 if self.wrong else 1.0) * X[:, self.column].astype(float)
 
 
 def test_the_best_floor_judges_rows_that_no_fit_was_given_and_fits_what_it_takes_to_all():
@@ -261,6 +262,18 @@ def test_the_best_floor_judges_rows_that_no_fit_was_given_and_fits_what_it_takes
         held = [row for row in X if tuple(row) not in inside]
         assert len(held) + len(rows) == len(X)  # no copy of a held row was fitted
         assert 60 <= len(held) <= 140
+
+
+def test_where_nothing_is_detected_at_the_rate_the_best_floor_is_chosen_at_a_larger_one():
+    rng = np.random.default_rng(0)
+    X = rng.random((600, 2))
+    y = (X[:, 0] > 0.7).astype(int)
+    X[y == 0, 0] += np.where(rng.random((y == 0).sum()) < 0.05, 1.0, 0.0)  # a twentieth of the benign rows above all
+    chance_first = [Scoring([], column=1), Scoring([])]
+    floor = BestFloor(chance_first).fit(X, y, (1, 1), rate=0.01)
+    assert floor.chosen_ == (1,)
+    assert floor.rate_ in {0.04, 0.08}
+    assert BestFloor(chance_first).fit(X, y, (1, 1), rate=0.1).rate_ == 0.1
 
 
 def test_families_stay_in_one_fold_and_too_few_rows_take_the_first_floor():

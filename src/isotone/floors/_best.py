@@ -25,6 +25,7 @@ from ._network import NetworkFloor
 from ._patterns import PatternFloor
 
 Numbers = NDArray[Any]
+_SOME = 0.1
 
 
 @dataclass
@@ -137,6 +138,7 @@ class BestFloor:
 
     The first is left only for one that detects more by a standard error of its detection: few rows decide, and a choice
     among equals by chance costs what the first was better by (Breiman et al. 1984, the rule of one standard error).
+    Where none detects a tenth of the bad rows, what they detect there is noise: the rate is doubled until one does.
     What was chosen is fitted to all rows.
 
     Args:
@@ -146,7 +148,8 @@ class BestFloor:
         folds: 2 or more; equal rows are in one, or rows of a family where families are given.
 
     Attributes:
-        found_: (what, detection near the rate on rows that its fit was not given) of all that was tried.
+        found_: (what, detection near `rate_` on rows that its fit was not given) of all that was tried.
+        rate_: the false-alarm rate that was chosen at.
         chosen_: positions of the candidates that were taken.
 
     Cost: each candidate `folds` times, and what was chosen once more.
@@ -193,6 +196,7 @@ class BestFloor:
             )  # fmt: skip
 
         self.found_: list[tuple[str, float]] = []
+        self.rate_ = rate
         self.chosen_: tuple[int, ...] = (0,)
         units = [(0.0, 1.0)]
         if fold is not None:
@@ -200,15 +204,19 @@ class BestFloor:
             for done, (part, k) in enumerate(itertools.product(range(self.folds), range(len(self.candidates)))):
                 held = np.flatnonzero(fold == part)
                 scores[k, held] = fitted(k, np.flatnonzero(fold != part), done).scores(X[held])
-            units = self._choose(scores, labels, fold, rate)
+            units = self._choose(scores, labels, fold)
+            while max(detected for _, detected in self.found_) < _SOME and 3 * self.rate_ < 1:
+                self.rate_ *= 2
+                units = self._choose(scores, labels, fold)
         every = np.arange(len(labels))
         taken = [fitted(k, every, steps - len(self.chosen_) + done) for done, k in enumerate(self.chosen_)]
         self.floor_: Any = taken[0] if len(taken) == 1 else SumFloor.of(taken, [units[k] for k in self.chosen_])
         tick(progress, 1.0, "floor")
         return self
 
-    def _choose(self, scores: Numbers, labels: Numbers, fold: Numbers, rate: float) -> list[tuple[float, float]]:
+    def _choose(self, scores: Numbers, labels: Numbers, fold: Numbers) -> list[tuple[float, float]]:
         """What detects most on the folds; and the unit of each candidate in a sum, by rows that no fit was given."""
+        rate, self.found_ = self.rate_, []
         parts = [np.flatnonzero(fold == part) for part in range(self.folds)]
         units = np.array([[_unit(found[at[labels[at] == 0]], rate) for at in parts] for found in scores])
         best, bad = -1.0, int((labels != 0).sum())
