@@ -2,7 +2,8 @@
 
 A multilayer perceptron of 8 layers of 1600 units, every weight held, fused AdamW. Each way trains a network of its own;
 all take turns, step by step, in one process, so that a busy machine slows all alike, and medians of the steps are
-compared. Ratios are to the same step without a constraint. Run it on a machine that does nothing else.
+compared. Ratios are to the same step without a constraint, turn by turn. Run it on a machine that does nothing else;
+figures go to benchmarks/results/constraint_cost.json.
 
     python benchmarks/constraint_cost.py                    # some minutes on 2 cores
     python benchmarks/constraint_cost.py --device cuda      # also compiled, and in a CUDA graph
@@ -14,11 +15,16 @@ import argparse
 import copy
 import importlib.util
 import os
+import shlex
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
+from _tabular import records
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -35,6 +41,7 @@ from isotone import (
 )
 from isotone.progress import Progress
 
+RESULTS = records.RESULTS / "constraint_cost.json"
 LAYERS, WIDTH = 8, 1600
 Step = Callable[[], object]
 
@@ -238,39 +245,62 @@ def on_gpu(x: Tensor, rounds: int) -> None:
     print(f"NonNegative moves {2 * 64 * WIDTH * WIDTH * 4 / spent / 1e12:.2f} TB/s (read and write)")
 
 
+def compared(times: dict[str, list[float]], bases: dict[str, str]) -> dict[str, dict[str, float]]:
+    """Milliseconds of a step and, where there is something to compare with, its ratio and the ratio's quarters."""
+    found = {}
+    for name, base in bases.items():
+        middle = statistics.median(times[name])
+        found[name] = {"ms": middle * 1e3}
+        if base:
+            # Turn by turn: what slows the machine slows both.
+            ratios = sorted(a / b for a, b in zip(times[name], times[base], strict=True))
+            found[name] |= {
+                "ratio": statistics.median(ratios),
+                "low": ratios[len(ratios) // 4],
+                "high": ratios[-1 - len(ratios) // 4],
+                "added_ms": (middle - statistics.median(times[base])) * 1e3,
+            }
+    return found
+
+
+def on_cpu(x: Tensor, rounds: int, only: list[str] | None) -> dict[str, dict[str, float]]:
+    all_ways = {name: way for name, way in ways(x).items() if way[1] is not None}
+    if only:
+        bases = {"nothing", "Keras, nothing"}
+        all_ways = {n: w for n, w in all_ways.items() if n in bases or n.startswith(tuple(only))}
+    times = measure({name: step for name, (_, step) in all_ways.items() if step}, rounds, "cpu")
+    found = compared(times, {name: base for name, (base, _) in all_ways.items()})
+    print(f"\nbatch {len(x):<29d} ms/step   ratio  (of the quarters: from, to)   added ms")
+    for name, one in found.items():
+        line = f"{name:34s} {one['ms']:8.1f}"
+        if "ratio" in one:
+            line += f"   {one['ratio']:.3f}  ({one['low']:.3f}, {one['high']:.3f})           {one['added_ms']:8.1f}"
+        print(line, flush=True)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--batch", type=int, nargs="+", default=[256, 1024])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", nargs="+", default=None, help="ways whose name starts with one of these")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="of figures of a CPU")
     options = parser.parse_args()
     print(f"{LAYERS} x {WIDTH}, {options.device}, {torch.get_num_threads()} threads, medians of {options.rounds} steps")
+    found: dict[str, Any] = {"threads": torch.get_num_threads(), "load": os.getloadavg()[0], "rounds": options.rounds}
     for batch in options.batch:
         x = torch.randn(batch, WIDTH, device=options.device)
         if options.device == "cuda":
             print(f"\nbatch {batch}")
             on_gpu(x, options.rounds)
-            continue
-        all_ways = {name: way for name, way in ways(x).items() if way[1] is not None}
-        if options.only:
-            bases = {"nothing", "Keras, nothing"}
-            all_ways = {n: w for n, w in all_ways.items() if n in bases or n.startswith(tuple(options.only))}
-        times = measure({name: step for name, (_, step) in all_ways.items() if step}, options.rounds, options.device)
-        print(f"\nbatch {batch:<29d} ms/step   ratio  (of the quarters: from, to)   added ms")
-        for name, (base, _) in all_ways.items():
-            middle = statistics.median(times[name])
-            line = f"{name:34s} {middle * 1e3:8.1f}"
-            if base:
-                # Turn by turn: what slows the machine slows both.
-                ratios = sorted(a / b for a, b in zip(times[name], times[base], strict=True))
-                low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
-                added = (middle - statistics.median(times[base])) * 1e3
-                line += f"   {statistics.median(ratios):.3f}  ({low:.3f}, {high:.3f})           {added:8.1f}"
-            print(line, flush=True)
+        else:
+            found[f"batch {batch}"] = on_cpu(x, options.rounds, options.only)
     print("\nBytes that live on after a step because of the constraint:")
     for constraint in (NonNegative(), MaxNorm(0.5), Simplex()):
         print(f"  {constraint!r}: {kept_memory(copy.deepcopy(constraint))}")
+    if options.device != "cuda":
+        records.keep(options.out, shlex.join(["python", "benchmarks/constraint_cost.py", *sys.argv[1:]]), found)
 
 
 if __name__ == "__main__":

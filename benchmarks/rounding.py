@@ -1,17 +1,21 @@
 """How often do two calls in floating point disagree about an order that holds in real arithmetic?
 
 Networks of non-negative weights, pairs of inputs that differ by one unit in the last place, or by a real step, in one
-feature. Both inputs are evaluated in batches of one shape, or of two different ones. Its figures: docs/proof.md.
+feature. Both inputs are evaluated in batches of one shape, or of two different ones. Figures go to
+benchmarks/results/rounding.json; docs/proof.md has what they say.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+from pathlib import Path
 
 import torch
+from _tabular import records
 from torch import Tensor, nn
 
+RESULTS = records.RESULTS / "rounding.json"
 PAIRS = 4096
 BATCHES = ((64, 64), (1, 1), (64, 1), (64, 7))
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "softplus": nn.Softplus}
@@ -51,7 +55,9 @@ def inverted(net: nn.Module, inputs: int, step: str, batches: tuple[int, int], s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    seeds = range(parser.parse_args().seeds)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    seeds, measured = range(options.seeds), []
     torch.set_num_threads(1)
     print(f"{'step':<10}{'batches':<10}{'activation':<12}{'inverted, smallest to largest':<32}{'largest drop':>12}")
     for step in ("ulp", "real"):
@@ -63,9 +69,13 @@ def main() -> None:
                     for s in seeds
                 ]
                 shares, drops = [f[0] for f in found], max(f[1] for f in found)
+                measured.append(
+                    {"step": step, "batches": batches, "activation": name, "inverted": shares, "largest_drop": drops}
+                )
                 span = f"{min(shares):.2%} to {max(shares):.2%}"
                 print(f"{step:<10}{f'{batches[0]}/{batches[1]}':<10}{name:<12}{span:<32}{drops:>12.1e}")
     print("drops are relative to the mean score; one thread")
+    records.keep(options.out, f"python benchmarks/rounding.py --seeds {options.seeds}", {"measured": measured})
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ A made-up detector: rows are sets of names, 20 of them suspicious, 20 harmless (
 training row has; one row in six is bad. One small network (45-24-12-1, Tanh) is trained in each way: 250 steps of 256
 rows with Adam. Then it is judged by the weights it has when training ends, put into plain layers, as they would be
 exported or served. Mean and standard deviation over the seeds. Where weights decay, learning rate x decay x steps is 3,
-that of 30,000 steps with AdamW's default of 0.01.
+that of 30,000 steps with AdamW's default of 0.01. Figures go to benchmarks/results/wrong_ways.json, and the tables of
+docs/constraints.md are made of them.
 
     python benchmarks/wrong_ways.py [--seeds 3] [--rate 0.01]    # about 50 seconds on one core
 """
@@ -13,9 +14,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +30,7 @@ from torch.nn import functional as F  # noqa: N812
 import isotone
 from isotone.nn import Saturating, initialize_
 
+RESULTS = Path(__file__).parent / "results" / "wrong_ways.json"
 STEPS, ROWS, HIDDEN = 250, 256, (24, 12)
 SUSPICIOUS, HARMLESS, UNSEEN = 20, 20, 5
 NAMES = SUSPICIOUS + HARMLESS + UNSEEN
@@ -301,10 +305,8 @@ def counted(said: list[str]) -> str:
     return ", ".join(f"{said.count(each)} {each}" if len(set(said)) > 1 else each for each in sorted(set(said)))
 
 
-def table(head: tuple[str, ...], lines: list[tuple[str, ...]]) -> None:
-    for line in (head, ("---",) * len(head), *lines):
-        print("| " + " | ".join(line) + " |")
-    print()
+def table(head: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
+    return "".join("| " + " | ".join(line) + " |\n" for line in (head, ("---",) * len(head), *lines))
 
 
 # fmt: off
@@ -327,55 +329,76 @@ SECOND = {
 # fmt: on
 
 
-def ways(seeds: int, rate: float, tasks: list[Task]) -> None:
-    found = {name: [judged(way, tasks[seed], seed, rate) for seed in range(seeds)] for name, way in WAYS.items()}
-    for columns in (FIRST, SECOND):
-        lines = []
-        for name, trainings in found.items():
-            cells = [([row[key] for row in trainings], digits) for key, digits in columns.values()]
-            lines.append((name, *(counted(v) if digits is None else spread(v, digits) for v, digits in cells)))
-        table(("way", *columns), lines)
-
-
-def recipes(seeds: int, tasks: list[Task]) -> None:
-    lines = []
-    for name, activation in ACTIVATIONS.items():
-        way = Way(at_start=held_and_started, activation=activation)
-        lines.append((name, *scores(way, seeds, tasks)))
-    table(("activation", "test loss", "AUC", "detected, %"), lines)
-    lines = []
+def measured(seeds: int, rate: float) -> dict[str, Any]:
+    """Of every way, activation, and optimizer and rate: what its trainings ended with, a dict for each seed."""
+    tasks = [task(seed) for seed in range(seeds)]
+    started = {
+        name: [
+            scores(Way(at_start=held_and_started, activation=activation), tasks[seed], seed) for seed in range(seeds)
+        ]
+        for name, activation in ACTIVATIONS.items()
+    }
+    stepped = {}
     for name, (kind, settings) in OPTIMIZERS.items():
-        cells = []
-        for rate in RATES:
-            way = Way(at_start=held_and_started, optimizer=lambda p, lr: kind(p, lr=lr, **settings))  # noqa: B023
-            cells.append(scores(way, seeds, tasks, rate)[0])
-        lines.append((name, *cells))
-    table(("optimizer, test loss at", *(f"lr {rate:g}" for rate in RATES)), lines)
+        way = Way(at_start=held_and_started, optimizer=lambda p, lr: kind(p, lr=lr, **settings))  # noqa: B023
+        stepped[name] = {f"{each:g}": [scores(way, tasks[seed], seed, each) for seed in range(seeds)] for each in RATES}
+    return {
+        "seeds": seeds,
+        "rate": rate,
+        "ways": {name: [judged(way, tasks[seed], seed, rate) for seed in range(seeds)] for name, way in WAYS.items()},
+        "activations": started,
+        "optimizers": stepped,
+    }
 
 
-def scores(way: Way, seeds: int, tasks: list[Task], rate: float = 0.01) -> tuple[str, str, str]:
-    losses, aucs, found = [], [], []
-    for seed in range(seeds):
-        model, _ = trained(way, tasks[seed], seed, rate)
-        x, y = tasks[seed].test
-        with torch.no_grad():
-            logits = model(x)
-        losses.append(float(F.binary_cross_entropy_with_logits(logits, y)))
-        aucs.append(auc(logits[:, 0], y[:, 0]))
-        threshold = logits[y == 0].quantile(0.99)
-        found.append(100 * float((logits[y == 1] > threshold).double().mean()))
-    return spread(losses, 3), spread(aucs, 3), spread(found, 0)
+def scores(way: Way, t: Task, seed: int, rate: float = 0.01) -> dict[str, float]:
+    model, _ = trained(way, t, seed, rate)
+    x, y = t.test
+    with torch.no_grad():
+        logits = model(x)
+    threshold = logits[y == 0].quantile(0.99)
+    return {
+        "loss": float(F.binary_cross_entropy_with_logits(logits, y)),
+        "AUC": auc(logits[:, 0], y[:, 0]),
+        "clean": 100 * float((logits[y == 1] > threshold).double().mean()),
+    }
+
+
+def tables(found: dict[str, Any]) -> list[str]:
+    """The four of docs/constraints.md."""
+
+    def cell(trainings: list[dict[str, Any]], key: str, digits: int | None) -> str:
+        values = [row[key] for row in trainings]
+        return counted(values) if digits is None else spread(values, digits)
+
+    made = []
+    for columns in (FIRST, SECOND):
+        lines = [(name, *(cell(rows, *one) for one in columns.values())) for name, rows in found["ways"].items()]
+        made.append(table(("way", *columns), lines))
+    lines = [
+        (name, *(cell(rows, key, digits) for key, digits in (("loss", 3), ("AUC", 3), ("clean", 0))))
+        for name, rows in found["activations"].items()
+    ]
+    made.append(table(("activation", "test loss", "AUC", "detected, %"), lines))
+    lines = [
+        (name, *(cell(rows, "loss", 3) for rows in by_rate.values())) for name, by_rate in found["optimizers"].items()
+    ]
+    made.append(table(("optimizer, test loss at", *(f"lr {rate:g}" for rate in RATES)), lines))
+    return made
 
 
 def main() -> None:
+    from _tabular import records  # noqa: PLC0415 (a test loads this file from elsewhere)
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rate", type=float, default=0.01, help="learning rate of the first two tables")
+    parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    tasks = [task(seed) for seed in range(given.seeds)]
-    ways(given.seeds, given.rate, tasks)
-    recipes(given.seeds, tasks)
+    command = f"python benchmarks/wrong_ways.py --seeds {given.seeds} --rate {given.rate:g}"
+    records.keep(given.out, command, measured(given.seeds, given.rate))
+    print("\n".join(tables(json.loads(given.out.read_text()))))
 
 
 if __name__ == "__main__":

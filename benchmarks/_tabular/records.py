@@ -94,6 +94,14 @@ def circumstances() -> dict[str, Any]:
     }
 
 
+def keep(path: Path, command: str, found: dict[str, Any]) -> None:
+    """What one command found, with its circumstances: one file of JSON, replaced whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".partial")
+    beside.write_text(json.dumps({"command": command, **circumstances(), **found}, indent=1) + "\n")
+    beside.replace(path)
+
+
 def log_opening(path: Path, sets: Iterable[str], command: str) -> None:
     """One more row in the list of openings; the file is replaced whole."""
     rows = json.loads(path.read_text()) if path.exists() else []

@@ -1,0 +1,62 @@
+"""The figures of `isotone demo`: what the README's first table is made of.
+
+The demo itself, with its own seeds; nothing is chosen here. Figures go to benchmarks/results/demo.json.
+
+    python benchmarks/demo.py     # some minutes on two cores
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from _tabular import records
+
+from isotone import workflow
+from isotone.progress import Progress
+
+RESULTS = records.RESULTS / "demo.json"
+
+
+def figures(facts: dict[str, Any]) -> dict[str, Any]:
+    """What the table shows of every detector, and which seeds and rows it is of."""
+    shown = ("name", "role", "chosen", "auc", "clean", "false_alarms", "curve")
+    return {
+        "seeds": facts["seeds"],
+        "data": facts["data"],
+        "verdict": facts["certificate"]["verdict"],
+        "detectors": [{key: one[key] for key in shown} for one in facts["detectors"]],
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """The rows of the README's table, without its names of the detectors."""
+
+    def after(one: dict[str, Any], budget: object) -> float:
+        return float(one["curve"]["detection"][one["curve"]["budgets"].index(budget)]["mean"])
+
+    lines = []
+    for one in found["detectors"]:
+        clean, alarms = one["clean"], one["false_alarms"]
+        lines.append(
+            f"{one['auc']['mean']:.3f} | {clean['mean']:.1%} ({clean['low']:.1%} to {clean['high']:.1%}) | "
+            f"{after(one, 10):.1%} | {one['curve']['detection'][-1]['mean']:.1%} | "
+            f"{alarms['rate']:.1%} ({alarms['low']:.1%} to {alarms['high']:.1%})"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """One run, one file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    folder = workflow.demo(Progress())
+    records.keep(options.out, "python benchmarks/demo.py", figures(folder.facts))
+    print(table(json.loads(options.out.read_text())))
+
+
+if __name__ == "__main__":
+    main()
