@@ -26,15 +26,17 @@ from isotone.progress import Progress
 
 RESULTS = records.RESULTS / "estimator_settings.json"
 SMALL, SPLITS = {"esl": "ESL", "heart": "Heart", "autompg": "AutoMPG"}, 10
-# fmt: off
 CHANGES: dict[str, dict[str, Any]] = {
     "none: the estimators' default": {},
-    "the setting above: rate 0.03, decay 0.1, 8 stretches": {"learning_rate": 0.03, "weight_decay": 0.1, "stretches": 8},
+    "the setting above: rate 0.03, decay 0.1, 8 stretches": {
+        "learning_rate": 0.03,
+        "weight_decay": 0.1,
+        "stretches": 8,
+    },
     "only rate 0.03": {"learning_rate": 0.03},
     "only decay 0.1": {"weight_decay": 0.1},
     "only 8 stretches": {"stretches": 8},
 }
-# fmt: on
 DEFAULT = next(iter(CHANGES))
 
 
