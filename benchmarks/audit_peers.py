@@ -1,7 +1,8 @@
 """Does `isotone.audit` find the known faults of its peers, within a minute each, and none in the peers that are sound?
 
 Every row fits a peer with its own monotone constraints and audits it: `broken` are those of which a violation is known,
-`sound` those in which none ever was seen. One thread. Exit code 1 if an expectation fails.
+`sound` those in which none ever was seen. One thread. Exit code 1 if an expectation fails. What was found goes to
+benchmarks/results/audit_peers.json, unless `--only` leaves some out.
 
     python benchmarks/audit_peers.py [--only lightgbm] [--html folder]
 
@@ -410,6 +411,7 @@ def judged(expected, found, seconds):
 
 def main():
     import torch
+    from _tabular import records
 
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -417,7 +419,7 @@ def main():
     parser.add_argument("--html", type=Path, help="a folder for the page of each audit")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    failed, counts_of = [], {}
+    failed, counts_of, kept = [], {}, {}
     print(f"{'peer':40s} {'expected':9s} {'found':9s} {'seconds':>8s} {'worst drop':>11s}  first words of the witness")
     for name, expected, make in CASES:
         if options.only not in name:
@@ -434,6 +436,7 @@ def main():
         print(
             f"{name:40s} {word:9s} {found.verdict.value:9s} {seconds:8.1f} {drop:>11s}  {said[:70]}{mark}", flush=True
         )
+        kept[name] = {"known": word, "found": found.verdict.value, "seconds": round(seconds, 1), "said": said}
         if not right:
             failed.append(name)
         tally = counts_of.setdefault((word, found.verdict.value), [0])
@@ -442,6 +445,8 @@ def main():
             options.html.mkdir(parents=True, exist_ok=True)
             found.to_html(options.html / f"{name.replace(' ', '_').replace(',', '').replace('/', '_')}.html")
     print("\n" + ", ".join(f"{word}: {n} {verdict}" for (word, verdict), (n,) in sorted(counts_of.items())))
+    if not options.only:
+        records.keep(records.RESULTS / "audit_peers.json", "python benchmarks/audit_peers.py", {"peers": kept})
     if failed:
         print(f"not as expected: {', '.join(failed)}")
     return 1 if failed else 0
