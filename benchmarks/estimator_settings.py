@@ -1,8 +1,8 @@
 """Why do the estimators not take the setting that docs/recipes.md recommends for networks on many names?
 
-Small sets that the estimators were developed on: each change of what they take for few rows is fitted to the training part of ten
-splits and judged on the validation part; test parts stay closed. Log loss for classes, root mean squared error in
-deviations of the target else. Figures go to benchmarks/results/estimator_settings.json.
+Small sets that the estimators were developed on: each change of what they take for few rows is fitted to the training
+part of ten splits and judged on the validation part; test parts stay closed. Log loss for classes, root mean squared
+error in deviations of the target else. Figures go to benchmarks/results/estimator_settings.json.
 
     python benchmarks/estimator_settings.py --data folder     # some minutes of one core
 """
