@@ -277,3 +277,9 @@ def test_an_unbounded_walk_keeps_infinite_ranges_apart_from_zero_weights():
     assert found.lo.tolist() == [[0.0, -INF]] * 2
     assert found.hi.tolist() == [[0.0, INF]] * 2
     assert found.up.tolist() == [[False, True]] * 2
+
+
+def test_boxes_are_judged_in_inference_mode_too():
+    model = Formula(lambda x: x * x * x - x * x + x)
+    with torch.inference_mode():
+        assert certify(model, X[:, :1], +1, (0.0, 1.0), budget=0).verdict is Verdict.PROVED

@@ -231,7 +231,8 @@ def _answered(job: _Job, question: Question, search: Search) -> _Answer:
         if stopped is not None:
             if found := search.look(job.asking.budget // 2 - search.calls):
                 return _refuted(job, found, search)
-            proof = in_boxes(job.traced, question, proof, job.asking.seconds, job.asking.progress)
+            with torch.inference_mode(False):  # boxes need gradients
+                proof = in_boxes(job.traced, question, proof, job.asking.seconds, job.asking.progress)
             stopped = proof.stopped
         job.taken.update(proof.seconds)
     if stopped is None:
