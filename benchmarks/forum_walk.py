@@ -25,7 +25,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     """The lines of docs/graphs.md."""
     return "\n".join(
         f"| {number}. {row['step']} | {row['auc']:.3f} | {row['detected']:.0%} | {row['verdict']} | "
-        f"{row['evaded']} of {row['attacked']} |".replace("%", " %")
+        f"{row['evaded']} of {row['attacked']} |".replace("%", " %").replace(">=", "at least")
         for number, row in enumerate(rows)
     )
 
