@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from _tabular import records
 
 from isotone import workflow
@@ -54,7 +56,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     folder = workflow.demo(Progress())
-    records.keep(options.out, "python benchmarks/demo.py", figures(folder.facts))
+    found = {"cpu_seconds": time.process_time(), "threads": torch.get_num_threads(), **figures(folder.facts)}
+    records.keep(options.out, "python benchmarks/demo.py", found)
     print(table(json.loads(options.out.read_text())))
 
 
