@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -25,27 +25,13 @@ from ..nn import TabularNetwork
 from ..progress import Progress
 from ..saving import plain, read, read_setting, write
 from ._learn import FEW_ROWS, Loss, Plan, Sample, learn, weighted_knots
+from ._sizes import FEW, FOLDS, MANY, Size, best, folds
 
 # Rows are scored in blocks of one shape, so that a score does not depend on its neighbours in the last bits.
 BLOCK = 1024
 _CENTRING_ROWS = 1024
 _EARLY_FROM = 10_000
 
-
-class Size(NamedTuple):
-    """What "auto" stands for."""
-
-    hidden: tuple[int, ...]
-    embedding: tuple[int, ...]
-    stretches: tuple[int, int]  # at least and at most
-    members: int
-    epochs: int
-
-
-# Chosen by cross-validation on Heart, AutoMPG, ESL (few rows) and COMPAS, which are for development: longer overfits.
-# With few rows the wider network was worse on all three, by 2 % (docs/estimators.md).
-_FEW = Size(hidden=(16, 16), embedding=(16, 8), stretches=(2, 2), members=4, epochs=80)
-_MANY = Size(hidden=(64, 64), embedding=(64, 32), stretches=(4, 64), members=1, epochs=12)
 
 Floats = NDArray[np.float64]
 
@@ -150,53 +136,77 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         z = self.encoder_.transform(X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         few = len(z) <= FEW_ROWS
-        size = _FEW if few else _MANY
         dtype = torch.float64 if few else torch.float32
         device = self._device()
         early = self.early_stopping if isinstance(self.early_stopping, bool) else len(z) > _EARLY_FROM
         inside, outside = self._split(len(z), early, seed, stratify)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            if not again:
-                self.network_ = self._network(z, weight, outputs, size)
-            self.network_.to(device=device, dtype=dtype)
             train = _sample((z, y, weight), inside, (device, dtype))
             held = _sample((z, y, weight), outside, (device, dtype)) if early else None
-            if not again:
+
+            def started(size: Size) -> TabularNetwork:
+                network = self._network(z, weight, outputs, size).to(device=device, dtype=dtype)
                 at = slice(None) if few else slice(0, _CENTRING_ROWS)
-                self.network_.centre_(train.z[at], train.weight[at])
-            epochs = size.epochs if _auto(self.epochs) else self.epochs
-            plan = Plan(
-                epochs=epochs,
-                batch_size=self.batch_size,
-                learning_rate=self.learning_rate,
-                weight_decay=self.weight_decay,
-                patience=self.n_iter_no_change if early else None,
-                seed=seed,
-            )
-            history = self._watched(train, held, loss, plan)
+                network.centre_(train.z[at], train.weight[at])
+                return network
+
+            def plan(size: Size) -> Plan:
+                return Plan(
+                    epochs=size.epochs,
+                    batch_size=self.batch_size,
+                    learning_rate=self.learning_rate,
+                    weight_decay=size.weight_decay,
+                    patience=self.n_iter_no_change if early else None,
+                    seed=seed,
+                )
+
+            sizes = self._sizes(few=few)
+            fold = folds(z) if len(sizes) > 1 and not early and not again else None
+            with Progress(shown=bool(self.verbose)) as progress:
+                size = sizes[0]
+                if fold is not None:
+                    bar = progress.bar("sizes tried", len(sizes))
+                    each = [s._replace(members=FOLDS) for s in sizes]
+                    size = sizes[each.index(best(each, fold, train, loss, started, plan, bar.update))]
+                    bar.finish()
+                    torch.manual_seed(seed)
+                if again:
+                    self.network_.to(device=device, dtype=dtype)
+                else:
+                    self.network_ = started(size)
+                history = self._watched(train, held, loss, plan(size), progress)
         self.history_ = [*self.history_, *history] if again else history
         self.n_iter_ = len(history)
         self.directions_ = self.encoder_.directions_
         self._held = None if held is None else (held.z, held.y, held.weight)
         return self
 
-    def _watched(self, train: Sample, held: Sample | None, loss: Loss, plan: Plan) -> list[float]:
+    def _watched(self, train: Sample, held: Sample | None, loss: Loss, plan: Plan, progress: Progress) -> list[float]:
         """A loss per epoch, with a bar where it was asked for."""
-        with Progress(shown=bool(self.verbose)) as progress:
-            bar = progress.bar(type(self).__name__, plan.epochs)
+        bar = progress.bar(type(self).__name__, plan.epochs)
 
-            def watch(epoch: int, _: int, value: float) -> None:
-                bar.update(epoch, f"loss {value:.4g}")
+        def watch(epoch: int, _: int, value: float) -> None:
+            bar.update(epoch, f"loss {value:.4g}")
 
-            history = learn(self.network_, train, held, loss, plan, watch)
-            bar.finish()
+        history = learn(self.network_, train, held, loss, plan, watch)
+        bar.finish()
         return history
+
+    def _sizes(self, *, few: bool) -> list[Size]:
+        """What "auto" may stand for, beside what was said; how long to train being said, there is one."""
+        said = {name: getattr(self, name) for name in Size._fields if not _auto(getattr(self, name))}
+        if "stretches" in said:
+            said["stretches"] = (self.stretches, self.stretches)
+        for name in {"hidden", "embedding"} & set(said):
+            said[name] = tuple(said[name])
+        every = list(dict.fromkeys(size._replace(**said) for size in (FEW if few else (MANY,))))
+        return every[:1] if "epochs" in said else every
 
     def _network(self, z: Floats, weight: Floats, outputs: int, size: Size) -> TabularNetwork:
         encoder = self.encoder_
         # A stretch that few rows fall into learns their noise.
-        stretches = int(np.clip(len(z) // 20, *size.stretches)) if _auto(self.stretches) else self.stretches
+        stretches = int(np.clip(len(z) // 20, *size.stretches))
         columns = [
             weighted_knots(z[:, j], weight, stretches) if number else None
             for j, number in enumerate(encoder.is_number_)
@@ -204,10 +214,10 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         return TabularNetwork(
             columns,
             encoder.directions_,
-            hidden=size.hidden if _auto(self.hidden) else tuple(self.hidden),
-            embedding=size.embedding if _auto(self.embedding) else tuple(self.embedding),
+            hidden=size.hidden,
+            embedding=size.embedding,
             out_features=outputs,
-            members=size.members if _auto(self.members) else self.members,
+            members=size.members,
             dropout=self.dropout,
         )
 
@@ -253,8 +263,10 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
             widths = [0] if isinstance(value, str) or np.ndim(value) != 1 else np.asarray(value).tolist()
             if not (_auto(value) or all(isinstance(width, int) and width > 0 for width in widths)):
                 raise BadInput(name, f"{value!r} came", "'auto' or whole numbers above 0, such as (32, 32), are right")
-        if self.weight_decay < 0 or not 0 <= self.dropout < 1:
-            raise BadInput("weight_decay, dropout", f"{self.weight_decay}, {self.dropout} came", "at least 0; below 1")
+        if not _auto(self.weight_decay) and not self.weight_decay >= 0:
+            raise BadInput("weight_decay", f"{self.weight_decay!r} came", "'auto' or a number of at least 0 is right")
+        if not 0 <= self.dropout < 1:
+            raise BadInput("dropout", f"{self.dropout!r} came", "a share of at least 0 and below 1 is right")
         if self.missing not in ("lowest", "highest", "outside") and not isinstance(self.missing, dict):
             raise BadInput("missing", f"{self.missing!r} came", "'lowest', 'highest' or 'outside' is right")
         if not (self.early_stopping == "auto" or isinstance(self.early_stopping, bool)):

@@ -54,7 +54,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Sample:
-    """Encoded rows (rows, columns), targets (rows, outputs), weights (rows,), on one device and in one dtype."""
+    """Encoded rows (rows, columns), targets (rows, outputs), weights (rows,), on one device and in one dtype.
+
+    With few rows weights may be (members, rows): each member its own.
+    """
 
     z: Tensor
     y: Tensor
@@ -85,7 +88,7 @@ def learn(  # noqa: PLR0917 - a network, two sides, and how
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, plan.learning_rate, total_steps=max(10, plan.epochs * steps), pct_start=0.2
     )
-    mean_weight = rows.weight.mean()
+    mean_weight = rows.weight.mean(-1, keepdim=True)
     parameters = [p for p in network.parameters() if p.requires_grad]
     members = getattr(network, "members", 1)
     history: list[float] = []

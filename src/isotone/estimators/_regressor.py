@@ -62,7 +62,7 @@ class MonotoneRegressor(RegressorMixin, MonotoneEstimator):  # type: ignore[misc
         stretches: Any = "auto",
         members: Any = "auto",
         learning_rate: float = 1e-2,
-        weight_decay: float = 0.3,
+        weight_decay: Any = "auto",
         epochs: Any = "auto",
         batch_size: int = 256,
         dropout: float = 0.0,

@@ -1,0 +1,69 @@
+"""What "auto" stands for with few rows: chosen by folds, the same for equal tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import isotone
+from isotone.estimators._sizes import FEW, FOLDS, folds
+
+from .small import table
+
+X, Y = table(90)
+
+
+def fitted(X, y, weight=None, **settings):
+    return isotone.MonotoneRegressor((1, -1, 0), random_state=0, **settings).fit(X, y, sample_weight=weight)
+
+
+def size_of(model):
+    """What can be seen of it from outside."""
+    return tuple(model.network_.arguments["hidden"]), model.n_iter_
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param(lambda w: (X, Y, w), id="weights"),
+        pytest.param(lambda w: (np.repeat(X, w, axis=0), np.repeat(Y, w), None), id="repeated rows"),
+        pytest.param(lambda w: (X[::-1], Y[::-1], w[::-1]), id="another order"),
+    ],
+)
+def test_weights_repetitions_and_orders_choose_the_same_size_and_network(rows):
+    weight = np.random.default_rng(0).integers(0, 4, len(X))
+    counts = weight > 0
+    expected = fitted(X[counts], Y[counts], weight[counts])
+    model = fitted(*rows(weight))
+    assert size_of(model) == size_of(expected)
+    assert np.allclose(model.predict(X), expected.predict(X), atol=1e-6)
+
+
+def test_equal_rows_are_in_one_fold_and_every_fold_has_its_share():
+    fold = folds(np.repeat(X, 3, axis=0)).reshape(-1, 3)
+    assert (fold == fold[:, :1]).all()
+    assert np.bincount(fold[:, 0]).tolist() == [len(X) // FOLDS] * FOLDS
+
+
+def test_what_little_noise_shows_is_trained_for_longer_than_noise():
+    rng = np.random.default_rng(0)
+    rows = rng.random((150, 3))
+    clear = 3 * rows[:, 0] ** 3 - rows[:, 1]
+    assert size_of(fitted(rows, clear))[1] == max(size.epochs for size in FEW)
+    noise = fitted(rows, rng.normal(size=150))
+    assert size_of(noise)[1] < max(size.epochs for size in FEW)
+    long = fitted(rows, clear, hidden=FEW[0].hidden, stretches=2, weight_decay=0.3)
+    assert size_of(long) == (FEW[0].hidden, 160)
+
+
+UNCHOSEN = {
+    "the length is said": ({"epochs": 80}, 150),
+    "rows are held out": ({"early_stopping": True, "n_iter_no_change": 200}, 150),
+    "few rows differ": ({}, 40),
+}
+
+
+@pytest.mark.parametrize(("settings", "rows"), UNCHOSEN.values(), ids=UNCHOSEN)
+def test_the_first_size_is_taken_where_there_is_nothing_to_choose_by(settings, rows):
+    clear = np.random.default_rng(0).random((rows, 3))
+    assert size_of(fitted(clear, 3 * clear[:, 0] ** 3 - clear[:, 1], **settings)) == (FEW[0].hidden, FEW[0].epochs)
