@@ -2,7 +2,7 @@
 
 The demo itself, with its own seeds; nothing is chosen here. Figures go to benchmarks/results/demo.json.
 
-    python benchmarks/demo.py     # some minutes on two cores
+    python benchmarks/demo.py     # about five minutes of a core
 """
 
 from __future__ import annotations
@@ -36,17 +36,15 @@ def figures(facts: dict[str, Any]) -> dict[str, Any]:
 def table(found: dict[str, Any]) -> str:
     """The rows of the README's table, without its names of the detectors."""
 
-    def after(one: dict[str, Any], budget: object) -> float:
-        return float(one["curve"]["detection"][one["curve"]["budgets"].index(budget)]["mean"])
+    def spread(one: dict[str, Any], middle: str) -> str:
+        return f"{100 * one[middle]:.1f} % ({100 * one['low']:.1f} to {100 * one['high']:.1f})"
 
     lines = []
     for one in found["detectors"]:
-        clean, alarms = one["clean"], one["false_alarms"]
-        lines.append(
-            f"{one['auc']['mean']:.3f} | {clean['mean']:.1%} ({clean['low']:.1%} to {clean['high']:.1%}) | "
-            f"{after(one, 10):.1%} | {one['curve']['detection'][-1]['mean']:.1%} | "
-            f"{alarms['rate']:.1%} ({alarms['low']:.1%} to {alarms['high']:.1%})"
-        )
+        curve = dict(zip(one["curve"]["budgets"], one["curve"]["detection"], strict=True))  # None: any number
+        after = " | ".join(f"{100 * curve[budget]['mean']:.1f} %" for budget in (10, None))
+        clean, alarms = spread(one["clean"], "mean"), spread(one["false_alarms"], "rate")
+        lines.append(f"{one['auc']['mean']:.3f} | {clean} | {after} | {alarms}")
     return "\n".join(lines)
 
 

@@ -36,6 +36,14 @@ def lines(page: str) -> str:
     return (ROOT / page).read_text()
 
 
+def test_the_demo():
+    rows = part("demo").table(found("demo")).splitlines()
+    assert len(rows) == 4
+    plain = lines("README.md").replace("**", "")
+    assert [row for row in rows if row not in plain] == []
+    assert f"about {found('demo')['cpu_seconds'] / 60:.0f} minutes of a core" in plain
+
+
 def test_the_five_splits_of_the_programs():
     over, readme = found("monotone_peers")["over_splits"], text("README.md")
     for who, named in (
