@@ -78,6 +78,10 @@ def test_the_call_graphs():
     assert [row for row in report.splitlines() if row not in lines("docs/graphs.md")] == []
 
 
+def test_the_settings_of_the_estimators():
+    assert part("estimator_settings").table(found("estimator_settings")["validation"]) in lines("docs/recipes.md")
+
+
 def test_rounding():
     measured, page = found("rounding")["measured"], text("docs/proof.md")
 
