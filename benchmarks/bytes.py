@@ -13,7 +13,6 @@ where it detects. Figures depend on what is installed: they are for looking, the
 import argparse
 import importlib.util
 import io
-import json
 import re
 import sys
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _tabular import records
 from elftools.elf.elffile import ELFFile
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
@@ -215,6 +215,21 @@ def judged(name, sides, seed):
     return found
 
 
+def table(runs):
+    """The lines of docs/bytes.md: splits side by side, victims and evasions added up."""
+    lines = ["| model | AUC | victims | evaded by any | strongest |", "|---|---|---|---|---|"]
+    for name in dict.fromkeys(run["model"] for run in runs):
+        own = [run for run in runs if run["model"] == name]
+        by_attack = Counter()
+        for run in own:
+            by_attack.update({attack: said["evaded"] for attack, said in run["attacks"].items()})
+        attack, most = by_attack.most_common(1)[0]
+        evaded, victims = (sum(run[key] for run in own) for key in ("evaded_by_any", "detected"))
+        aucs = ", ".join(f"{run['auc']:.3f}" for run in own)
+        lines.append(f"| {name} | {aucs} | {victims} | {evaded} | {f'{attack}, {most}' if most else 'none'} |")
+    return "\n".join(lines)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="*", default=["/usr/bin", "/usr/sbin", "/usr/lib/x86_64-linux-gnu"])
@@ -248,7 +263,9 @@ def main():
                 "sources": len(set(groups)),
                 "runs": runs,
             }
-            given.out.write_text(json.dumps(facts, indent=1) + "\n")
+            command = f"python benchmarks/bytes.py --label {given.label} --most {given.most} --seeds {given.seeds}"
+            records.keep(given.out, command, facts)
+    print(table(runs))
 
 
 if __name__ == "__main__":
