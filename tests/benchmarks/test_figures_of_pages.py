@@ -82,6 +82,28 @@ def test_the_settings_of_the_estimators():
     assert part("estimator_settings").table(found("estimator_settings")["validation"]) in lines("docs/recipes.md")
 
 
+def test_the_audit_of_peers():
+    """Which case a line of the page is about stands in its own words; counts, versions and the minute are held here."""
+    audited, page = found("audit_peers"), lines("docs/audit.md")
+    assert all(one["found"] == "refuted" for one in audited["peers"].values() if one["known"] == "broken")
+    assert max(one["seconds"] for one in audited["peers"].values()) < 60
+    unknown = {name for name, one in audited["peers"].items() if one["found"] == "unknown"}
+    assert unknown == {
+        "LMN composed right",
+        "catboost Max, missing high, highest",
+        "catboost Max, missing low, highest",
+        "sklearn HGB, isotonic calibration",
+    }
+    for name, package in (
+        ("scikit-learn", "scikit-learn"),
+        ("XGBoost", "xgboost-cpu"),
+        ("LightGBM", "lightgbm"),
+        ("CatBoost", "catboost"),
+        ("monotonicnetworks", "monotonicnetworks"),
+    ):
+        assert f"{name} {audited['versions'][package]}" in page
+
+
 def test_rounding():
     measured, page = found("rounding")["measured"], text("docs/proof.md")
 
