@@ -19,14 +19,14 @@ class MonotoneRegressor(RegressorMixin, MonotoneEstimator):  # type: ignore[misc
     Args:
         monotonic_cst: None, an array of -1, 0, +1 per feature, or a dict from feature names and globs to them; features
             that are not named are free. As in scikit-learn's HistGradientBoosting, and globs.
-        hidden: width of each monotone hidden layer; none is an additive model. "auto": (16, 16) up to 1,000 rows, else
-            (64, 64).
+        hidden: width of each monotone hidden layer; none is an additive model. "auto": by folds, else (64, 64).
         embedding: widths of the layers that free features pass first. "auto": (16, 8) up to 1,000 rows, else (64, 32).
-        stretches: ramps per number, at its weighted quantiles; "auto": 2 up to 1,000 rows, else a
-            twentieth of the rows, at most 64.
+        stretches: ramps per number, at its weighted quantiles; "auto": by folds, else a twentieth of the rows, at most
+            64.
         members: networks trained side by side; their mean predicts. "auto": 4 up to 1,000 rows, else 1.
-        learning_rate, weight_decay, batch_size, dropout: of AdamW with a one-cycle schedule.
-        epochs: passes over the rows; "auto": 80 steps on all rows up to 1,000 rows, else 12 epochs.
+        learning_rate, weight_decay, batch_size, dropout: of AdamW with a one-cycle schedule; decay "auto": by folds, else
+            0.3.
+        epochs: passes over the rows, or steps on all of them; "auto": by folds, else 12 epochs.
         early_stopping: whether to hold out rows and keep the best epoch; "auto": above 10,000 rows.
         validation_fraction, n_iter_no_change: of early stopping.
         loss: "squared_error", "absolute_error" or "quantile".
@@ -41,11 +41,14 @@ class MonotoneRegressor(RegressorMixin, MonotoneEstimator):  # type: ignore[misc
         device: "auto" takes a GPU where there is one.
         verbose: 1 shows a progress bar.
 
-    Up to 1,000 rows every step takes all rows in float64: a row of weight 2 is two rows, one of weight 0 is none.
+    Up to 1,000 rows every step takes all rows in float64: a row of weight 2 is two rows, one of weight 0 is none. What
+    is "by folds" is then the best of four on five folds of the rows, equal rows together: (16, 16), 2 stretches and 80
+    steps with a decay of 0.3; the same with a decay of 3; with 160 steps; with (32, 32) and 1 stretch. Where `epochs` is
+    given, rows are held out, or fewer than 50 rows differ, it is the first.
 
     Attributes: `network_`, `encoder_`, `history_` (a loss per epoch), `n_iter_`, `n_features_in_`.
 
-    Cost: 20,000 rows of 20 columns in seconds.
+    Cost: 20,000 rows of 20 columns in seconds; up to 1,000 rows five fits more than with `epochs` given.
 
     >>> X = np.random.default_rng(0).random((200, 2))
     >>> model = isotone.MonotoneRegressor(monotonic_cst=[1, 0], random_state=0).fit(X, X[:, 0] ** 2)
