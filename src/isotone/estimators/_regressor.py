@@ -24,8 +24,8 @@ class MonotoneRegressor(RegressorMixin, MonotoneEstimator):  # type: ignore[misc
         stretches: ramps per number, at its weighted quantiles; "auto": by folds, else a twentieth of the rows, at most
             64.
         members: networks trained side by side; their mean predicts. "auto": 4 up to 1,000 rows, else 1.
-        learning_rate, weight_decay, batch_size, dropout: of AdamW with a one-cycle schedule; decay "auto": by folds, else
-            0.3.
+        learning_rate, weight_decay, batch_size, dropout: of AdamW with a one-cycle schedule; decay "auto": by folds,
+            else 0.3.
         epochs: passes over the rows, or steps on all of them; "auto": by folds, else 12 epochs.
         early_stopping: whether to hold out rows and keep the best epoch; "auto": above 10,000 rows.
         validation_fraction, n_iter_no_change: of early stopping.
@@ -43,8 +43,8 @@ class MonotoneRegressor(RegressorMixin, MonotoneEstimator):  # type: ignore[misc
 
     Up to 1,000 rows every step takes all rows in float64: a row of weight 2 is two rows, one of weight 0 is none. What
     is "by folds" is then the best of four on five folds of the rows, equal rows together: (16, 16), 2 stretches and 80
-    steps with a decay of 0.3; the same with a decay of 3; with 160 steps; with (32, 32) and 1 stretch. Where `epochs` is
-    given, rows are held out, or fewer than 50 rows differ, it is the first.
+    steps with a decay of 0.3; the same with a decay of 3; with 160 steps; with (32, 32) and 1 stretch. Where `epochs`
+    is given, rows are held out, or fewer than 50 rows differ, it is the first.
 
     Attributes: `network_`, `encoder_`, `history_` (a loss per epoch), `n_iter_`, `n_features_in_`.
 
