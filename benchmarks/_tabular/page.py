@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from isotone.estimators._learn import FEW_ROWS
+
 from . import published, records, splits, statistics
 from .parts import Model
 from .protocol import FULL, LEADING, MODELS, QUICK
@@ -22,8 +24,8 @@ Written by `python benchmarks/tabular.py --report` from the lines in `benchmarks
 **Protocol.** 3 x 5 outer splits, stratified for classes; rows with the same feature vector are always on the same side.
 BlogFeedback has its published test part, GMSC one split, a set that is made is drawn anew. A fifth of the rows to learn
 from is validation. Every peer tries the same number of settings ({trials}; {quick} in the quick form), its default
-first, at most {seconds:.0f} seconds of a core each ({quick_seconds:.0f}); isotone tries {ours} at most and none drawn at random, because up
-to 1,000 rows its estimators choose size, decay and length by folds of the rows that they are given. A model is chosen by the leading figure on validation, is fitted
+first, at most {seconds:.0f} seconds of a core each ({quick_seconds:.0f}); isotone tries {ours}, none drawn at random, and up to
+1,000 rows its default alone, which chooses size, decay and length by folds of the rows that it is given. A model is chosen by the leading figure on validation, is fitted
 again on training and validation rows together with the rounds that early stopping found, and is judged once. The leading
 figure is log loss for classes (accuracy moves in steps of whole rows; AUC does not see what the chances say) and root
 mean squared error for numbers, in standard deviations of the target. COMPAS, Heart, AutoMPG and ESL were looked at while the library was written;
@@ -252,7 +254,7 @@ def write(out: Path, docs: Path) -> str:
         seconds=FULL.seconds,
         quick=QUICK.trials,
         quick_seconds=QUICK.seconds,
-        ours=len(MODELS["isotone"].settings(FULL.trials)),
+        ours=len(MODELS["isotone"].settings(FULL.trials, FEW_ROWS + 1)),
     )
     commits = sorted({row["commit"][:12] + "+" * ("changes" in row["commit"]) for row in found.values()})
     versions = next(reversed(found.values()))["versions"]

@@ -55,9 +55,12 @@ class Model:
     needs: tuple[str, ...] = ()
     ours: bool = False
     fixed: list[Setting] = field(default_factory=list)  # tried right after the default
+    chooses: int = 0  # up to so many rows it chooses its settings itself, and the default is all that is tried
 
-    def settings(self, count: int) -> list[Setting]:
+    def settings(self, count: int, rows: int) -> list[Setting]:
         """The default, the fixed ones, then draws; the same for every set and split."""
+        if rows <= self.chooses:
+            return [self.default]
         random = np.random.default_rng(0)
         found = [self.default, *({**self.default, **change} for change in self.fixed)]
         for _ in range(1000):

@@ -92,7 +92,7 @@ def judge(name: str, number: int, model_name: str, form: Form, data: str | Path)
     common = {"ways": table.ways, "task": task, "seed": number}
     watch = (table.X[rows.validation], y[rows.validation])
     tried = []
-    for setting in model.settings(form.trials):
+    for setting in model.settings(form.trials, len(rows.train)):
         start = time.process_time()
         if tried and start - began > form.trials * form.seconds:
             break

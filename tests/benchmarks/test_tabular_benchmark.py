@@ -314,11 +314,12 @@ def test_half_a_full_form_does_not_displace_the_quick_one(tmp_path):
 
 def test_settings_are_the_same_every_time_and_begin_with_the_default():
     for model in protocol.MODELS.values():
-        settings = model.settings(10)
-        assert settings == model.settings(10)
+        settings = model.settings(10, 2000)
+        assert settings == model.settings(10, 2000)
         assert settings[0] == model.default
-        assert len(settings) == 10
-        assert model.settings(4) == settings[:4]
+        assert len(settings) == (10 if model.space else 1 + len(model.fixed))
+        assert model.settings(4, 2000) == settings[:4]
+    assert protocol.MODELS["isotone"].settings(10, 1000) == [{}]  # it chooses by folds itself
 
 
 def test_falls_are_counted_where_there_are_some():
@@ -357,7 +358,7 @@ def test_peers_are_given_their_directions(model, task, monkeypatch):
     ways = np.array([1, -1, 0])
     X, y = small(task, ways)
     watched = parts.Part(X[:150], y[:150], ways, task, seed=0, watch=(X[150:], y[150:]))
-    setting = model.settings(2)[1]
+    setting = model.settings(2, 2000)[1]
     first = model.fit(setting, watched)
     assert first.rounds is None or first.rounds >= 1
     again = model.fit(setting, parts.Part(X, y, ways, task, seed=0, rounds=first.rounds))
