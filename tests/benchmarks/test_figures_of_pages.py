@@ -79,7 +79,9 @@ def test_the_call_graphs():
 
 
 def test_the_settings_of_the_estimators():
-    assert part("estimator_settings").table(found("estimator_settings")["validation"]) in lines("docs/recipes.md")
+    settings, measured = part("estimator_settings"), found("estimator_settings")
+    assert settings.table("validation", measured["validation"]) in lines("docs/recipes.md")
+    assert settings.table("sizes", measured["sizes"]) in lines("docs/estimators.md")
 
 
 def test_the_audit_of_peers():
