@@ -4,9 +4,9 @@ are ordered rows scored in order?
 The truth is 5a + sin(10 pi a) - 5b - cos(10 pi b) + 2cd + sin(6f) + gh, with noise of 0.1; the best monotone model
 reaches an R2 of about .910. Fits and predictions stand side by side in one run. Then a million pairs of rows that are
 ordered, one step of their type apart or far, are scored in one block each, in float32 and in bfloat16; a network with
-GELU is the control.
+GELU is the control. Figures go to benchmarks/results/staircase.json.
 
-    python benchmarks/staircase.py            some minutes on two cores
+    python benchmarks/staircase.py            some minutes of a core
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import lightgbm
 import numpy as np
 import torch
+from _tabular import records
 from torch import Tensor, nn
 
 import isotone
@@ -45,11 +46,11 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
     return found, time.perf_counter() - start
 
 
-def compare() -> isotone.MonotoneRegressor:
-    """R2 and times of both, per seed; medians of the ratios."""
+def compare() -> tuple[isotone.MonotoneRegressor, dict[str, Any]]:
+    """R2 and times of both, per seed; medians of the ratios, LightGBM is 1."""
     x, y = rows(20_000, 0)
     test, target = rows(5_000, 1)
-    fits, predictions = [], []
+    fits, predictions, seeds = [], [], []
     for seed in SEEDS:
         ours, fit = timed(lambda seed=seed: isotone.MonotoneRegressor(CST, random_state=seed).fit(x, y))
         theirs = lightgbm.LGBMRegressor(
@@ -61,12 +62,14 @@ def compare() -> isotone.MonotoneRegressor:
         fits.append(fit / their_fit)
         predictions.append(predict / their_predict)
         r2 = [1 - np.mean((model.predict(test) - target) ** 2) / target.var() for model in (ours, theirs)]
+        seeds.append({"R2": r2, "fit, s": [fit, their_fit], "predict, s": [predict, their_predict]})
         print(
             f"seed {seed}: R2 {r2[0]:.4f}, LightGBM advanced {r2[1]:.4f}; fit {fit:.2f} s, {their_fit:.2f} s; "
             f"5,000 rows in {1e3 * predict:.1f} ms, {1e3 * their_predict:.1f} ms; {ours.certify().verdict.name}"
         )
-    print(f"fit {statistics.median(fits):.2f} times LightGBM's, predict {statistics.median(predictions):.2f} times")
-    return ours
+    ratios = {"fit": statistics.median(fits), "predict": statistics.median(predictions)}
+    print(f"fit {ratios['fit']:.2f} times LightGBM's, predict {ratios['predict']:.2f} times")
+    return ours, {"threads": torch.get_num_threads(), "ratios": ratios, "seeds, ours and LightGBM's": seeds}
 
 
 def falls(network: nn.Module, dtype: torch.dtype, *, step: bool, pairs: int) -> int:
@@ -91,16 +94,19 @@ def falls(network: nn.Module, dtype: torch.dtype, *, step: bool, pairs: int) -> 
 
 
 def main() -> None:
-    """Print all of it."""
+    """Print all of it, and keep it."""
     torch.set_num_threads(1)  # the best for a network of this size
-    fitted = compare()
+    fitted, found = compare()
+    pairs = found["pairs"] = []
     torch.manual_seed(0)
     control = nn.Sequential(nn.Linear(20, 64), nn.GELU(), nn.Linear(64, 1))
     for dtype in (torch.float32, torch.bfloat16):
         for step, words in ((True, "one step apart"), (False, "far apart")):
             ours = falls(copy.deepcopy(fitted.network_).to(dtype), dtype, step=step, pairs=PAIRS)
             other = falls(copy.deepcopy(control).to(dtype), dtype, step=step, pairs=20_000)
+            pairs.append({"dtype": str(dtype), "pairs": words, "falls": ours, "of": PAIRS, "control": [other, 20_000]})
             print(f"{dtype}, {words}: {ours} falls of {PAIRS:,}; control {other} of 20,000")
+    records.keep(records.RESULTS / "staircase.json", "python benchmarks/staircase.py", found)
 
 
 if __name__ == "__main__":
