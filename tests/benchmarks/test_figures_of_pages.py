@@ -87,6 +87,17 @@ def test_the_settings_of_the_estimators():
     assert settings.table("sizes", measured["sizes"]) in lines("docs/estimators.md")
 
 
+def test_the_staircase():
+    page, measured = text("docs/estimators.md"), found("staircase")
+    ratios, r2 = measured["ratios"], [seed["R2"] for seed in measured["seeds, ours and LightGBM's"]]
+    ours, theirs = [f"{value[0]:.3f}".lstrip("0") for value in r2], {f"{value[1]:.3f}".lstrip("0") for value in r2}
+    assert f"takes {ratios['fit']:.1f} times as long as LightGBM's best" in page
+    assert f"a prediction {ratios['predict']:.1f} times; R2 {min(ours)} to {max(ours)}, LightGBM {theirs.pop()}" in page
+    assert not theirs
+    assert sum(one["of"] for one in measured["pairs"]) == 1_000_000
+    assert not any(one["falls"] for one in measured["pairs"])
+
+
 def test_the_audit_of_peers():
     """Which case a line of the page is about stands in its own words; counts, versions and the minute are held here."""
     audited, page = found("audit_peers"), lines("docs/audit.md")
