@@ -272,7 +272,7 @@ def write(out: Path, docs: Path) -> str:
         f"{', '.join(commits)} (+: with changes); {', '.join(f'{k} {v}' for k, v in versions.items() if v)}.\n",
         *([left] if left else []),
         f"Sets that are not for development were opened {len(openings)} time{'s' * (len(openings) != 1)} so far.\n",
-        PEEKS,
+        *([PEEKS] if form == "full" else []),
         "![mean ranks, and differences to the best monotone peer](tabular.png)\n",
         "## Mean rank first\n",
         "By the mean of the leading figure over the splits of a set; 1 is best. Free models are not monotone and show the\n"

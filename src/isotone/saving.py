@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .errors import BadInput, CannotWrite, require
 
-FORMAT = 1
+FORMAT = 2
 _FACTS, _WEIGHTS = "estimator.json", "weights.safetensors"
 
 

@@ -87,6 +87,15 @@ def test_the_settings_of_the_estimators():
     assert settings.table("sizes", measured["sizes"]) in lines("docs/estimators.md")
 
 
+def test_the_ranks_on_tables():
+    ranked = [line.split(" | ") for line in lines("docs/tabular.md").splitlines() if " | monotone | " in line]
+    (first, _, ours, sets, *_), (second, _, theirs, *_) = ranked[:2]
+    assert (first, second, sets) == ("| **isotone**", "| catboost", "11")
+    said = f"on eleven sets: first by mean rank, {ours} before CatBoost's {theirs}"
+    assert said in text("docs/estimators.md")
+    assert "first by mean rank on eleven sets" in text("README.md")
+
+
 def test_the_staircase():
     page, measured = text("docs/estimators.md"), found("staircase")
     ratios, r2 = measured["ratios"], [seed["R2"] for seed in measured["seeds, ours and LightGBM's"]]

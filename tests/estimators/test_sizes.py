@@ -57,6 +57,19 @@ def test_what_is_said_is_not_chosen():
     assert size_of(model) == ((5,), 160)
 
 
+def test_training_goes_on_as_it_was_chosen_also_from_a_folder(tmp_path):
+    rng = np.random.default_rng(0)
+    rows, noise = rng.random((150, 3)), rng.normal(size=150)
+    model = fitted(rows, noise, warm_start=True)
+    chosen = model.size_
+    assert chosen != FEW[0]
+    model.save(tmp_path / "model")
+    model.fit(rows, noise)
+    read = isotone.MonotoneRegressor.load(tmp_path / "model").fit(rows, noise)
+    assert model.size_ == read.size_ == chosen
+    assert np.array_equal(model.predict(rows), read.predict(rows))
+
+
 UNCHOSEN = {
     "the length is said": ({"epochs": 80}, 150),
     "rows are held out": ({"early_stopping": True, "n_iter_no_change": 200}, 150),

@@ -25,7 +25,7 @@ from ..nn import TabularNetwork
 from ..progress import Progress
 from ..saving import plain, read, read_setting, write
 from ._learn import FEW_ROWS, Loss, Plan, Sample, learn, weighted_knots
-from ._sizes import FEW, FOLDS, MANY, Size, best, folds
+from ._sizes import FEW, MANY, Size, best, folds
 
 # Rows are scored in blocks of one shape, so that a score does not depend on its neighbours in the last bits.
 BLOCK = 1024
@@ -49,6 +49,7 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
     network_: TabularNetwork
     encoder_: ColumnEncoder
     history_: list[float]
+    size_: Size
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -161,14 +162,13 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
                     seed=seed,
                 )
 
-            sizes = self._sizes(few=few)
-            fold = folds(z) if len(sizes) > 1 and not early and not again else None
+            sizes = self._sizes(few=few, again=again)
+            fold = folds(z) if len(sizes) > 1 and not early else None
             with Progress(shown=bool(self.verbose)) as progress:
                 size = sizes[0]
                 if fold is not None:
                     bar = progress.bar("sizes tried", len(sizes))
-                    each = [s._replace(members=FOLDS) for s in sizes]
-                    size = sizes[each.index(best(each, fold, train, loss, started, plan, bar.update))]
+                    size = best(sizes, fold, train, loss, started, plan, bar.update)
                     bar.finish()
                     torch.manual_seed(seed)
                 if again:
@@ -176,6 +176,7 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
                 else:
                     self.network_ = started(size)
                 history = self._watched(train, held, loss, plan(size), progress)
+        self.size_ = size
         self.history_ = [*self.history_, *history] if again else history
         self.n_iter_ = len(history)
         self.directions_ = self.encoder_.directions_
@@ -193,14 +194,15 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         bar.finish()
         return history
 
-    def _sizes(self, *, few: bool) -> list[Size]:
-        """What "auto" may stand for, beside what was said; how long to train being said, there is one."""
+    def _sizes(self, *, few: bool, again: bool) -> list[Size]:
+        """What "auto" may stand for, beside what was said; one if the length is said, or training goes on."""
         said = {name: getattr(self, name) for name in Size._fields if not _auto(getattr(self, name))}
         if "stretches" in said:
             said["stretches"] = (self.stretches, self.stretches)
         for name in {"hidden", "embedding"} & set(said):
             said[name] = tuple(said[name])
-        every = list(dict.fromkeys(size._replace(**said) for size in (FEW if few else (MANY,))))
+        tried = (self.size_,) if again else FEW if few else (MANY,)
+        every = list(dict.fromkeys(size._replace(**said) for size in tried))
         return every[:1] if "epochs" in said else every
 
     def _network(self, z: Floats, weight: Floats, outputs: int, size: Size) -> TabularNetwork:
@@ -351,6 +353,7 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
             "categories": list(self.categories_),
             "history": self.history_,
             "n_iter": self.n_iter_,
+            "size": plain(self.size_._asdict()),
             "fitted": self._facts(),
         }
         state = {k: v.detach().cpu().contiguous() for k, v in self.network_.state_dict().items()}
@@ -371,6 +374,7 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         self.encoder_ = ColumnEncoder.from_dict(facts["encoder"])
         self.directions_ = self.encoder_.directions_
         self.categories_, self.history_, self.n_iter_ = facts["categories"], facts["history"], facts["n_iter"]
+        self.size_ = Size(**{k: tuple(v) if isinstance(v, list) else v for k, v in facts["size"].items()})
         dtype = next(v.dtype for v in state.values() if v.is_floating_point())
         self.network_ = TabularNetwork(**facts["network"]).to(dtype)
         self.network_.load_state_dict(state)

@@ -35,7 +35,7 @@ class MonotoneClassifier(ClassifierMixin, MonotoneEstimator):  # type: ignore[mi
         early_stopping, validation_fraction, n_iter_no_change, missing, categorical_features, category_orders,
         warm_start, random_state, device, verbose: as in `MonotoneRegressor`.
 
-    Attributes: `classes_`, `network_`, `encoder_`, `history_`, `n_iter_`, `n_features_in_`.
+    Attributes: `classes_`, `network_`, `encoder_`, `history_`, `n_iter_`, `size_`, `n_features_in_`.
 
     >>> rng = np.random.default_rng(0)
     >>> X = rng.random((200, 2))

@@ -46,7 +46,8 @@ class MonotoneRegressor(RegressorMixin, MonotoneEstimator):  # type: ignore[misc
     steps with a decay of 0.3; the same with a decay of 3; with 160 steps; with (32, 32) and 1 stretch. Where `epochs`
     is given, rows are held out, or fewer than 50 rows differ, it is the first.
 
-    Attributes: `network_`, `encoder_`, `history_` (a loss per epoch), `n_iter_`, `n_features_in_`.
+    Attributes: `network_`, `encoder_`, `history_` (a loss per epoch), `n_iter_`, `size_` (what "auto" stood for),
+    `n_features_in_`.
 
     Cost: 20,000 rows of 20 columns in seconds; up to 1,000 rows five fits more than with `epochs` given.
 

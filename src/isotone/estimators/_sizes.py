@@ -76,7 +76,7 @@ def best(  # noqa: PLR0917 - what is tried, on what, and how
         sizes: what is tried; of equals the earlier is taken.
         fold: shape (rows,).
         rows: all of them; those of a fold have weight 0 for the member that is judged on it.
-        started: a network of `FOLDS` members, before training.
+        started: a network before training.
         plan: how to learn.
         watch: told how many sizes are done.
     """
@@ -85,7 +85,7 @@ def best(  # noqa: PLR0917 - what is tried, on what, and how
     others = Sample(rows.z, rows.y, rows.weight * inside)
     found = []
     for done, size in enumerate(sizes):
-        network = started(size)
+        network = started(size._replace(members=FOLDS))
         try:
             learn(network, others, None, loss, plan(size), lambda *_: None)
             found.append(_held_out(network, at, rows, loss))
