@@ -374,7 +374,8 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         self.encoder_ = ColumnEncoder.from_dict(facts["encoder"])
         self.directions_ = self.encoder_.directions_
         self.categories_, self.history_, self.n_iter_ = facts["categories"], facts["history"], facts["n_iter"]
-        self.size_ = Size(**{k: tuple(v) if isinstance(v, list) else v for k, v in facts["size"].items()})
+        size: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in facts["size"].items()}
+        self.size_ = Size(**size)
         dtype = next(v.dtype for v in state.values() if v.is_floating_point())
         self.network_ = TabularNetwork(**facts["network"]).to(dtype)
         self.network_.load_state_dict(state)
