@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .errors import BadInput, CannotWrite, require
 
-FORMAT = 2
+FORMAT = 3
 _FACTS, _WEIGHTS = "estimator.json", "weights.safetensors"
 
 

@@ -148,6 +148,7 @@ CASES = {
     "Bounded above":            Case(lambda: Bounded(high=2.0),                               [("numbers", (1,) * 3)],                            "the other"),
     "PerOutput":                Case(lambda: PerOutput(3, (8,), [MIXED, (1, -1, 1)]),         [("numbers", MIXED)],                               "what two rows have in common"),
     "TabularNetwork":           Case(lambda: TabularNetwork([[0.0, 1.0, 2.0]] * 3, MIXED, hidden=(8,)), [("numbers", MIXED)],                     "ramps, an embedding, two ways"),
+    "TabularNetwork, coarse":   Case(lambda: TabularNetwork([[0.0, 0.5, 1.0, 2.0]] * 3, MIXED, coarse=[[0.0, 2.0]] * 3, hidden=(8,)), [("numbers", MIXED)], "its layers see fewer stretches"),
     "NodeEncoder":              Case(lambda: NodeEncoder(3, 4, MIXED),                        [("numbers", MIXED)],                               "one of each"),
     "GraphNetwork, max":        Case(lambda: graphs(aggregation="max"),                       [("names", (1,) * 12)],                             "nodes and edges appear"),
     "GraphNetwork, top":        Case(lambda: graphs(aggregation="top2_sum", readout="top2_sum", both_ways=True), [("names", (1,) * 12)],          "the largest two"),

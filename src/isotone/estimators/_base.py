@@ -31,6 +31,7 @@ from ._sizes import FEW, MANY, Size, best, folds
 BLOCK = 1024
 _CENTRING_ROWS = 1024
 _EARLY_FROM = 10_000
+_STRETCH_ROWS = 250
 
 
 Floats = NDArray[np.float64]
@@ -139,7 +140,7 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         few = len(z) <= FEW_ROWS
         dtype = torch.float64 if few else torch.float32
         device = self._device()
-        early = self.early_stopping if isinstance(self.early_stopping, bool) else len(z) > _EARLY_FROM
+        early = self._early(len(z))
         inside, outside = self._split(len(z), early, seed, stratify)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -194,9 +195,15 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         bar.finish()
         return history
 
+    def _early(self, rows: int) -> bool:
+        """Whether rows are held out. A length that is not said ends with a rate of 0, and needs no stop."""
+        if isinstance(self.early_stopping, bool):
+            return self.early_stopping
+        return rows > _EARLY_FROM and not _auto(self.epochs)
+
     def _sizes(self, *, few: bool, again: bool) -> list[Size]:
         """What "auto" may stand for, beside what was said; one if the length is said, or training goes on."""
-        said = {name: getattr(self, name) for name in Size._fields if not _auto(getattr(self, name))}
+        said = {name: getattr(self, name) for name in Size._fields if not _auto(getattr(self, name, "auto"))}
         if "stretches" in said:
             said["stretches"] = (self.stretches, self.stretches)
         for name in {"hidden", "embedding"} & set(said):
@@ -208,14 +215,17 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
     def _network(self, z: Floats, weight: Floats, outputs: int, size: Size) -> TabularNetwork:
         encoder = self.encoder_
         # A stretch that few rows fall into learns their noise.
-        stretches = int(np.clip(len(z) // 20, *size.stretches))
-        columns = [
-            weighted_knots(z[:, j], weight, stretches) if number else None
-            for j, number in enumerate(encoder.is_number_)
-        ]
+        stretches = int(np.clip(len(z) // _STRETCH_ROWS, *size.stretches))
+
+        def knots(most: int) -> list[list[float] | None]:
+            return [
+                weighted_knots(z[:, j], weight, most) if number else None for j, number in enumerate(encoder.is_number_)
+            ]
+
         return TabularNetwork(
-            columns,
+            knots(stretches),
             encoder.directions_,
+            coarse=knots(size.coarse) if size.coarse < stretches else None,
             hidden=size.hidden,
             embedding=size.embedding,
             out_features=outputs,

@@ -27,7 +27,7 @@ class MonotoneRegressor(RegressorMixin, MonotoneEstimator):  # type: ignore[misc
         learning_rate, weight_decay, batch_size, dropout: of AdamW with a one-cycle schedule; decay "auto": by folds,
             else 0.3.
         epochs: passes over the rows, or steps on all of them; "auto": by folds, else 12 epochs.
-        early_stopping: whether to hold out rows and keep the best epoch; "auto": above 10,000 rows.
+        early_stopping: whether to hold out rows and keep the best epoch; "auto": above 10,000 rows, if epochs is said.
         validation_fraction, n_iter_no_change: of early stopping.
         loss: "squared_error", "absolute_error" or "quantile".
         quantile: for that loss a level in (0, 1), or several: `predict` then gives a column for each, which never

@@ -25,6 +25,7 @@ class Size(NamedTuple):
     hidden: tuple[int, ...]
     embedding: tuple[int, ...]
     stretches: tuple[int, int]  # at least and at most
+    coarse: int  # stretches that the layers are shown, at most
     members: int
     epochs: int
     weight_decay: float
@@ -33,12 +34,12 @@ class Size(NamedTuple):
 # The first was chosen by cross-validation on Heart, AutoMPG and ESL, the one for many rows on COMPAS; all four are for
 # development. The others do better on one of the three each: held back, longer, straight (docs/estimators.md).
 FEW = (
-    Size(hidden=(16, 16), embedding=(16, 8), stretches=(2, 2), members=4, epochs=80, weight_decay=0.3),
-    Size(hidden=(16, 16), embedding=(16, 8), stretches=(2, 2), members=4, epochs=80, weight_decay=3.0),
-    Size(hidden=(16, 16), embedding=(16, 8), stretches=(2, 2), members=4, epochs=160, weight_decay=0.3),
-    Size(hidden=(32, 32), embedding=(16, 8), stretches=(1, 1), members=4, epochs=80, weight_decay=0.3),
+    Size(hidden=(16, 16), embedding=(16, 8), stretches=(2, 2), coarse=8, members=4, epochs=80, weight_decay=0.3),
+    Size(hidden=(16, 16), embedding=(16, 8), stretches=(2, 2), coarse=8, members=4, epochs=80, weight_decay=3.0),
+    Size(hidden=(16, 16), embedding=(16, 8), stretches=(2, 2), coarse=8, members=4, epochs=160, weight_decay=0.3),
+    Size(hidden=(32, 32), embedding=(16, 8), stretches=(1, 1), coarse=8, members=4, epochs=80, weight_decay=0.3),
 )
-MANY = Size(hidden=(64, 64), embedding=(64, 32), stretches=(4, 64), members=1, epochs=12, weight_decay=0.3)
+MANY = Size(hidden=(64, 64), embedding=(64, 32), stretches=(4, 64), coarse=8, members=1, epochs=16, weight_decay=0.3)
 
 FOLDS = 5
 _DISTINCT = 50  # rows that differ; fewer are no ground to choose by

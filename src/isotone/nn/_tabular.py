@@ -37,6 +37,8 @@ class TabularNetwork(nn.Module):
     Args:
         columns: for each input its knots (ascending, at least two; a list of numbers), or None for a 0/1 component.
         directions: one for all inputs, or one per input.
+        coarse: for each input the knots that layers are shown, or None; None for all: those of `columns`. The linear
+            way always has those of `columns`: it draws each number's own curve, the layers what numbers do together.
         free_knots: how many stretches of a free number are shown to the embedding beside the number itself.
         hidden: width of each monotone hidden layer.
         embedding: widths of the free embedding.
@@ -59,6 +61,7 @@ class TabularNetwork(nn.Module):
         columns: Sequence[Sequence[float] | None],
         directions: Any = +1,
         *,
+        coarse: Sequence[Sequence[float] | None] | None = None,
         free_knots: int = 4,
         hidden: Sequence[int] = (64, 64),
         embedding: Sequence[int] = (64, 32),
@@ -69,8 +72,9 @@ class TabularNetwork(nn.Module):
         super().__init__()
         given = as_directions(directions, len(columns))
         self.arguments: dict[str, Any] = {
-            "columns": [None if knots is None else [float(k) for k in knots] for knots in columns],
+            "columns": _listed(columns),
             "directions": list(given),
+            "coarse": None if coarse is None else _listed(coarse),
             "free_knots": int(free_knots),
             "hidden": [int(width) for width in hidden],
             "embedding": [int(width) for width in embedding],
@@ -85,31 +89,35 @@ class TabularNetwork(nn.Module):
         self._split("held_flag", [i for i, knots in held if knots is None])
         self._split("free_number", [i for i, knots in free if knots is not None])
         self._split("free_flag", [i for i, knots in free if knots is None])
-        self.ramps = _ramps([k for _, k in held if k is not None])
+        numbers = [(i, k) for i, k in held if k is not None]
+        self.ramps = _ramps([k for _, k in numbers])
+        # Of many stretches every step moves many weights of a unit at once: units leave the rows and never come back.
+        self.coarse_ramps = None if coarse is None else _ramps([coarse[i] or () for i, _ in numbers])
         thinned = [_thinned(k, free_knots) for _, k in free if k is not None] if free_knots else []
         self.free_ramps = _ramps(thinned)
         self.register_buffer("middle", torch.tensor([_middle(k)[0] for _, k in free if k is not None]))
         self.register_buffer("unit", torch.tensor([_middle(k)[1] for _, k in free if k is not None]))
-        of_ramps = [] if self.ramps is None else [given[held_of] for held_of in self._owners()]
-        signs = (*of_ramps, *(given[i] for i, knots in held if knots is None))
         width = len(free) + (0 if self.free_ramps is None else self.free_ramps.out_features)
         self.embed = nn.ModuleList(
             _Members(members, a, b) for a, b in itertools.pairwise((width, *embedding) if width else ())
         )
-        signs = (*signs, *(0,) * ((*embedding,)[-1] if width and embedding else width))
-        constraint = by_direction(signs) if signs else None
+        others = (
+            *(given[i] for i, knots in held if knots is None),
+            *(0,) * ((*embedding,)[-1] if width and embedding else width),
+        )
+        signs = (*_signs(self.coarse_ramps or self.ramps, numbers, given), *others)
+        signs_past = (*_signs(self.ramps, numbers, given), *others)
         layers = []
         for depth, (a, b) in enumerate(itertools.pairwise((len(signs), *hidden, out_features))):
             layer = _Members(members, a, b)
             if depth:
                 constrain(layer, "weight", NonNegative())
-            elif constraint is not None:
-                constrain(layer, "weight", constraint)
+            else:
+                _held_by(layer, signs)
             layers.append(layer)
         self.layers = nn.ModuleList(layers)
-        self.past = _Members(members, len(signs), out_features)
-        if constraint is not None:
-            constrain(self.past, "weight", constraint)
+        self.past = _Members(members, len(signs_past), out_features)
+        _held_by(self.past, signs_past)
         with torch.no_grad():
             self._start(torch.tensor(signs))
 
@@ -123,11 +131,6 @@ class TabularNetwork(nn.Module):
     def _split(self, name: str, at: Sequence[int]) -> None:
         self.register_buffer(name, torch.tensor(list(at), dtype=torch.int64), persistent=False)
 
-    def _owners(self) -> list[int]:
-        assert self.ramps is not None
-        numbers = self.get_buffer("held_number").tolist()
-        return [numbers[int(k)] for k in self.ramps.owner]
-
     def forward(self, z: Tensor) -> Tensor:
         """The mean of the members."""
         mean: Tensor = self.each(z).mean(0)
@@ -137,31 +140,31 @@ class TabularNetwork(nn.Module):
         """Every member by itself."""
         if z.ndim != 2 or z.shape[1] != len(self.directions):
             raise BadInput("TabularNetwork", f"rows of shape {tuple(z.shape)} came", f"(rows, {len(self.directions)})")
-        first = self._first(z)
-        h = first
+        h, past = self._first(z)
         for depth, layer in enumerate(self._held):
             h = layer(h)
             if depth + 1 < len(self.layers):
                 h = _corner(h, above=depth % 2 == 0)
                 if self.dropout:
                     h = nn.functional.dropout(h, self.dropout, self.training)
-        return h + self.past(first)  # type: ignore[no-any-return]
+        return h + self.past(past)  # type: ignore[no-any-return]
 
-    def _first(self, z: Tensor) -> Tensor:
-        """What the monotone layers are given: (members, rows, width)."""
-        parts = []
-        if self.ramps is not None:
-            parts.append(2 * self.ramps(z[:, self.get_buffer("held_number")]) - 1)
-        parts.append(z[:, self.get_buffer("held_flag")])
-        held = torch.cat(parts, dim=1).expand(self.members, -1, -1)
-        if not len(self.embed):
-            return torch.cat([held, self._free(z).expand(self.members, -1, -1)], dim=2)
+    def _first(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """What the monotone layers are given, and what the way past them: (members, rows, width) each."""
+        numbers = z[:, self.get_buffer("held_number")]
         h = self._free(z).expand(self.members, -1, -1)
         for depth, layer in enumerate(self.embed):
             h = layer(h)
             if depth + 1 < len(self.embed):
                 h = nn.functional.silu(h)
-        return torch.cat([held, h], dim=2)
+        flags = z[:, self.get_buffer("held_flag")].expand(self.members, -1, -1)
+
+        def beside(ramps: Ramps | None) -> Tensor:
+            steps = [] if ramps is None else [(2 * ramps(numbers) - 1).expand(self.members, -1, -1)]
+            return torch.cat([*steps, flags, h], dim=2)
+
+        fine = beside(self.ramps)
+        return fine if self.coarse_ramps is None else beside(self.coarse_ramps), fine
 
     def _free(self, z: Tensor) -> Tensor:
         numbers = z[:, self.get_buffer("free_number")]
@@ -194,7 +197,7 @@ class TabularNetwork(nn.Module):
         """
         w = torch.ones(len(z)).to(z) if weight is None else weight.to(z)
         w = (w / w.sum())[None, :, None]
-        h = self._first(z)
+        h, _ = self._first(z)
         for depth, layer in enumerate(self._held):
             out = h @ layer.weight.transpose(1, 2)
             mean = (w * out).sum(1, keepdim=True)
@@ -232,9 +235,24 @@ class _Members(nn.Module):
         return torch.baddbmm(bias, x, weight.transpose(1, 2))[..., :out]
 
 
+def _held_by(layer: _Members, signs: tuple[int, ...]) -> None:
+    """Weights of these signs; where all are free, nothing is declared."""
+    if constraint := by_direction(signs) if signs else None:
+        constrain(layer, "weight", constraint)
+
+
 def _corner(x: Tensor, *, above: bool) -> Tensor:
     """`nn.Saturating` with corners: they are cheaper than ELU and exact in floats."""
     return x.clamp(max=0) if above else x.clamp(min=0)
+
+
+def _listed(columns: Sequence[Sequence[float] | None]) -> list[list[float] | None]:
+    return [None if knots is None else [float(k) for k in knots] for knots in columns]
+
+
+def _signs(ramps: Ramps | None, numbers: Sequence[tuple[int, Any]], given: Sequence[int]) -> list[int]:
+    """The direction of each component."""
+    return [] if ramps is None else [given[numbers[int(k)][0]] for k in ramps.owner]
 
 
 def _ramps(knots: Sequence[Sequence[float]]) -> Ramps | None:
