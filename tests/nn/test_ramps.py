@@ -98,9 +98,18 @@ def test_knots_that_coincide_in_float32_make_a_step(narrow):
     assert bool((out.diff(dim=0) >= 0).all())
 
 
+COUNTS = [float(k) for k, n in enumerate([940, 40, 5, 4, 3, 3, 1, 1, 1, 1, 1]) for _ in range(n)]
+EVEN = [float(k) for k in range(1000)]
 # fmt: off
 COLUMNS = [
     # column                                            stretches  knots                     why
+    (COUNTS,                                            16,        list(range(11)),          "few values: each is a knot"),
+    (COUNTS,                                            4,         [0, 1, 2, 4, 10],         "a heavy value is one knot, the others share the rest"),
+    ([-k for k in COUNTS],                              4,         [-10, -4, -2, -1, 0],     "the same upside down"),
+    (COUNTS,                                            2,         [0, 10],                  "two stretches show the course of all rows"),
+    (EVEN,                                              4,         [0, 249, 499, 749, 999],  "no heavy value: quantiles"),
+    ([*EVEN, 1e9],                                      4,         [0, 250, 500, 750, 1e9],  "an outlier is an end and nothing more"),
+    ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0] * 100,              3,         [0, 1, 3, 5],             "few stretches, equal shares"),
     ([1.0, 2.0, 3.0, 4.0, 5.0],                         4,         [1, 2, 3, 4, 5],          "the quantiles"),
     ([0.0] * 90 + [1.0] * 10,                           16,        [0, 1],                   "ties"),
     ([3.0] * 5,                                         16,        [2.5, 3.5],               "a constant"),
@@ -135,6 +144,29 @@ def test_knots_of_any_column_make_ramps(column, stretches):
     assert torch.equal(knots, knots.float().double()) or len(column.unique()) == 1
     if float(column.abs().max()) < 1e37:
         assert bool(Ramps([knots])(column[:, None]).isfinite().all())
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 3) | st.floats(-9, 9, width=32), st.integers(0, 5)), min_size=1, max_size=60
+    ),
+    stretches=st.integers(1, 20),
+    seed=st.integers(0, 99),
+)
+def test_knots_do_not_see_order_nor_whether_a_row_is_heavy_or_repeated(rows, stretches, seed):
+    column, weight = torch.tensor(rows, dtype=torch.float64).T
+    if not weight.any():
+        weight = torch.ones_like(weight)
+    found = quantile_knots(column, stretches, weight)
+    order = torch.randperm(len(column), generator=torch.Generator().manual_seed(seed))
+    assert torch.equal(found, quantile_knots(column[order], stretches, weight[order]))
+    assert torch.equal(found, quantile_knots(column.repeat_interleave(weight.long()), stretches))
+    counted = column[weight > 0].float()
+    assert found[0] <= counted.min()
+    assert found[-1] >= counted.max()
+    assert len(found) <= stretches + 1 or len(found) == 2
+    assert found.diff().min() > 0
 
 
 @pytest.mark.parametrize("column", [[], [1.0, float("nan")], [1.0, float("inf")], [1.0, 1e300]])

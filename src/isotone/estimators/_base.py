@@ -21,10 +21,10 @@ from ..effects import reasons as reasons_of
 from ..effects._rows import is_line, score_of, with_orders
 from ..encoding import ColumnEncoder
 from ..errors import BadInput, require
-from ..nn import TabularNetwork
+from ..nn import TabularNetwork, quantile_knots
 from ..progress import Progress
 from ..saving import plain, read, read_setting, write
-from ._learn import FEW_ROWS, Loss, Plan, Sample, learn, weighted_knots
+from ._learn import FEW_ROWS, Loss, Plan, Sample, learn
 from ._sizes import FEW, MANY, Size, best, folds
 
 # Rows are scored in blocks of one shape, so that a score does not depend on its neighbours in the last bits.
@@ -218,8 +218,10 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         stretches = int(np.clip(len(z) // _STRETCH_ROWS, *size.stretches))
 
         def knots(most: int) -> list[list[float] | None]:
+            counted = torch.from_numpy(weight)
             return [
-                weighted_knots(z[:, j], weight, most) if number else None for j, number in enumerate(encoder.is_number_)
+                quantile_knots(torch.from_numpy(z[:, j]), most, counted).tolist() if number else None
+                for j, number in enumerate(encoder.is_number_)
             ]
 
         return TabularNetwork(

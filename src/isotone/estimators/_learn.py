@@ -24,9 +24,6 @@ from ..errors import BadInput
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 FEW_ROWS = 1000
-# Fewer stretches show the course of all rows: with knots for single values Heart and AutoMPG lost .003 and .002.
-_SOME = 4
-_CLOSE = 1e-9
 _BETAS = (0.9, 0.95)
 _LARGEST_NORM = 1.0
 # Adam divides a gradient by its own size plus this. Where gradients cancel, what is left is rounding, and 1e-8 makes
@@ -146,55 +143,3 @@ def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
         {"params": [p for n, p in named if not n.endswith("bias")], "weight_decay": weight_decay},
         {"params": [p for n, p in named if n.endswith("bias")], "weight_decay": 0.0},
     ]
-
-
-def weighted_knots(column: np.ndarray[Any, Any], weight: np.ndarray[Any, Any], stretches: int) -> list[float]:
-    """Knots at the weighted quantiles of a column, each once: a row of weight 2 is two rows, one of weight 0 is none.
-
-    A value with more than its share of the rows is one knot, and the others are spread over what is left, as the bins
-    of boosted trees are: where nine rows of ten are 0, a count is told by the tenth.
-
-    >>> weighted_knots(np.array([1.0, 2.0, 5.0]), np.array([1.0, 2.0, 1.0]), 4)
-    [1.0, 2.0, 5.0]
-    >>> weighted_knots(np.repeat([0.0, 1.0, 2.0, 3.0, 4.0, 9.0], [94, 2, 1, 1, 1, 1]), np.ones(100), 4)
-    [0.0, 1.0, 2.0, 4.0, 9.0]
-    """
-    order = np.argsort(column, kind="stable")
-    # Equal numbers are one step of the distribution, whatever the order of their rows.
-    values, first = np.unique(column[order], return_index=True)
-    share = np.add.reduceat(weight[order], first)
-    values, share = values[share > 0], share[share > 0] / share.sum()
-    if stretches < _SOME:
-        at = _quantiles(share, stretches + 1)
-    elif len(values) <= stretches + 1:
-        at = np.arange(len(values))
-    else:
-        at = _spread(share, stretches)
-    at = np.concatenate([[0, len(values) - 1], at])
-    knots = np.unique(values[at].astype(np.float32).astype(np.float64))
-    if len(knots) == 1:
-        half = max(0.5, abs(float(knots[0])) * 1e-6)
-        return [float(knots[0]) - half, float(knots[0]) + half]
-    return [float(k) for k in knots]
-
-
-def _quantiles(share: np.ndarray[Any, Any], levels: int) -> np.ndarray[Any, Any]:
-    """Where the shares, added up, reach each of so many levels; first where there is any."""
-    upto = np.cumsum(share) / share.sum()
-    # A share that falls on a level does so however it was added up.
-    at = np.searchsorted(upto, np.linspace(0, 1, levels) - _CLOSE).clip(0, len(share) - 1)
-    at[0] = np.flatnonzero(share)[0]
-    return at
-
-
-def _spread(share: np.ndarray[Any, Any], stretches: int) -> np.ndarray[Any, Any]:
-    """Which of many values are knots: what is heavy, and quantiles of the rest."""
-    heavy = np.zeros(len(share), dtype=bool)
-    while (left := stretches + 1 - int(heavy.sum())) > 2:
-        light = np.where(heavy, 0.0, share)
-        over = light > light.sum() / left + _CLOSE
-        if not over.any():
-            break
-        # The heaviest first; of equals the lower.
-        heavy[np.argsort(-light, kind="stable")[: min(int(over.sum()), left - 2)]] = True
-    return np.concatenate([np.flatnonzero(heavy), _quantiles(np.where(heavy, 0.0, share), left)])

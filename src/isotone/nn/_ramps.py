@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from ..errors import BadInput
 
+_SOME = 4  # stretches: with fewer, knots for single values lost .003 on Heart and .002 on AutoMPG
+_CLOSE = 1e-9
 _LARGEST = 3e38  # in float32 and bfloat16
 
 
@@ -73,23 +75,64 @@ class Ramps(nn.Module):
         return torch.cat([inner, below, above], dim=1)
 
 
-def quantile_knots(column: Tensor, stretches: int = 16) -> Tensor:
+def quantile_knots(column: Tensor, stretches: int = 16, weight: Tensor | None = None) -> Tensor:
     """Knots at the quantiles of a column, each once; a constant column gets knots one unit apart, or a millionth of it.
+
+    A value with more than its share of the rows is one knot, and the others are spread over what is left, as the bins
+    of boosted trees are: where nine rows of ten are 0, a count is told by the tenth. Fewer than four stretches are for
+    the course of all rows, and have the plain quantiles.
 
     Args:
         column: shape (rows,), finite in float32.
         stretches: how many stretches at most.
+        weight: shape (rows,), at least 0 and not all 0: a row of weight 2 is two rows, one of weight 0 is none.
 
     Raises:
         BadInput: no rows, NaN, or numbers that are infinite in float32.
 
     >>> quantile_knots(torch.tensor([1.0, 2.0, 2.0, 2.0, 5.0]), stretches=4)
     tensor([1., 2., 5.], dtype=torch.float64)
+    >>> many = torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0, 9.0])
+    >>> quantile_knots(many, stretches=4, weight=torch.tensor([94, 2, 1, 1, 1, 1]))
+    tensor([0., 1., 2., 3., 9.], dtype=torch.float64)
     """
     if not len(column) or not bool(column.float().isfinite().all()):
         raise BadInput("quantile_knots", "a column that is empty, or not finite in float32, came", "numbers are right")
-    levels = torch.linspace(0, 1, stretches + 1, dtype=torch.float64, device=column.device)
-    # float32 first: knots that differ only in float64 would coincide in the network's own arithmetic.
-    knots = torch.unique(torch.quantile(column.double(), levels).float().double())
+    weight = torch.ones_like(column) if weight is None else weight
+    # Equal numbers are one step of the distribution, whatever the order of their rows.
+    values, step = torch.unique(column.double(), return_inverse=True)
+    share = torch.zeros_like(values).index_add_(0, step, weight.double())
+    values, share = values[share > 0], share[share > 0] / share.sum()
+    if stretches < _SOME:
+        at = _quantiles(share, stretches + 1)
+    elif len(values) <= stretches + 1:
+        at = torch.arange(len(values), device=values.device)
+    else:
+        at = _spread(share, stretches)
+    # float32: knots that differ only in float64 would coincide in the network's own arithmetic.
+    knots = torch.unique(torch.cat([values[:1], values[at], values[-1:]]).float().double())
     half = float(knots.abs().max() * 1e-6) / 2  # far from 0, one unit is less than the spacing of floats
     return knots if len(knots) > 1 else torch.stack([knots[0] - max(0.5, half), knots[0] + max(0.5, half)])
+
+
+def _quantiles(share: Tensor, levels: int) -> Tensor:
+    """Where the shares, added up, reach each of so many levels; first where there is any."""
+    upto = share.cumsum(0) / share.sum()
+    # A share that falls on a level does so however it was added up.
+    at = torch.searchsorted(upto, torch.linspace(0, 1, levels, dtype=upto.dtype, device=upto.device) - _CLOSE).clamp(
+        0, len(share) - 1
+    )
+    at[0] = share.nonzero()[0, 0]
+    return at
+
+
+def _spread(share: Tensor, stretches: int) -> Tensor:
+    """Which of many values are knots: what is heavy, and quantiles of the rest."""
+    light = share.clone()
+    while (left := stretches + 1 - int((light == 0).sum())) > 2:
+        over = int((light > light.sum() / left + _CLOSE).sum())
+        if not over:
+            break
+        # The heaviest first; of equals the lower.
+        light[light.argsort(descending=True, stable=True)[: min(over, left - 2)]] = 0
+    return torch.cat([(light == 0).nonzero()[:, 0], _quantiles(light, left)])
