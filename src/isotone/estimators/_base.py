@@ -228,6 +228,7 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
             knots(stretches),
             encoder.directions_,
             coarse=knots(size.coarse) if size.coarse < stretches else None,
+            free_knots=size.coarse,
             hidden=size.hidden,
             embedding=size.embedding,
             out_features=outputs,

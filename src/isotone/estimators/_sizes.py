@@ -25,7 +25,7 @@ class Size(NamedTuple):
     hidden: tuple[int, ...]
     embedding: tuple[int, ...]
     stretches: tuple[int, int]  # at least and at most
-    coarse: int  # stretches that the layers are shown, at most
+    coarse: int  # stretches that layers are shown of a number, at most
     members: int
     epochs: int
     weight_decay: float
@@ -39,7 +39,7 @@ FEW = (
     Size(hidden=(16, 16), embedding=(16, 8), stretches=(2, 2), coarse=8, members=4, epochs=160, weight_decay=0.3),
     Size(hidden=(32, 32), embedding=(16, 8), stretches=(1, 1), coarse=8, members=4, epochs=80, weight_decay=0.3),
 )
-MANY = Size(hidden=(64, 64), embedding=(64, 32), stretches=(4, 64), coarse=8, members=1, epochs=16, weight_decay=0.3)
+MANY = Size(hidden=(64, 64), embedding=(64, 32), stretches=(4, 64), coarse=8, members=1, epochs=16, weight_decay=0.6)
 
 FOLDS = 5
 _DISTINCT = 50  # rows that differ; fewer are no ground to choose by
