@@ -1,14 +1,16 @@
-"""What should the estimators take for few rows? Two tables on the small sets that they were developed on.
+"""What should the estimators take by themselves? Two tables on small sets and one on larger ones.
 
 - settings: why not the one that docs/recipes.md recommends for networks on many names? Fitted to the training part of
   ten splits and judged on the validation part; test parts stay closed;
 - sizes: each one that is chosen among by folds, and the choice itself. Fitted to what there is to learn from on all 15
-  splits, judged on the test part: these sets are for development.
+  splits, judged on the test part: these sets are for development;
+- many: the size for many rows and changes to it, in the same way, on COMPAS and on draws of the two sets that are made
+  which no other page judges (101 and following).
 
 Log loss for classes, root mean squared error in deviations of the target else. Figures go to
 benchmarks/results/estimator_settings.json.
 
-    python benchmarks/estimator_settings.py --data folder     # some minutes of one core
+    python benchmarks/estimator_settings.py --data folder     # a quarter of an hour of one core
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from _tabular.parts import Part
 from _tabular.protocol import LEADING, figures
 from _tabular.tables import SETS
 
+from isotone.estimators import _base
 from isotone.progress import Progress
 
 RESULTS = records.RESULTS / "estimator_settings.json"
@@ -62,17 +65,46 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
+MANY: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "layers are shown all 64 stretches": {"coarse": 64},
+    "... and decay 0.3": {"coarse": 64, "weight_decay": 0.3},
+    "layers are shown 4": {"coarse": 4},
+    "decay 0.3": {"weight_decay": 0.3},
+    "decay 1": {"weight_decay": 1.0},
+    "(64, 64, 64)": {"hidden": (64, 64, 64)},
+    "four members": {"members": 4},
+    "at most 16 stretches": {"stretches": 16},
+    "12 epochs": {"epochs": 12, "early_stopping": False},
+    "24 epochs": {"epochs": 24, "early_stopping": False},
+    "a tenth held out, the best epoch kept": {"early_stopping": True},
+}
+LARGER = {"compas": "COMPAS", "staircase": "staircase", "screening": "screening"}
+
+
 class Question(NamedTuple):
     """A table: its first line is what the others are compared with."""
 
     lines: dict[str, dict[str, Any]]
-    splits: int
+    sets: dict[str, str]
+    splits: dict[str, list[int]]
     test: bool
 
 
 QUESTIONS = {
-    "validation": Question({name: FIRST | change for name, change in CHANGES.items()}, 10, test=False),
-    "sizes": Question(SIZES, 15, test=True),
+    "validation": Question(
+        {name: FIRST | change for name, change in CHANGES.items()},
+        SMALL,
+        {name: [*range(10)] for name in SMALL},
+        test=False,
+    ),
+    "sizes": Question(SIZES, SMALL, {name: [*range(15)] for name in SMALL}, test=True),
+    "many": Question(
+        MANY,
+        LARGER,
+        {"compas": [*range(15)], "staircase": [*range(101, 106)], "screening": [*range(101, 107)]},
+        test=True,
+    ),
 }
 
 
@@ -85,17 +117,24 @@ def judged(name: str, number: int, setting: dict[str, Any], data: str, *, test: 
     y = (table.y - centre) / spread
     inside, judge = (learn, rows.test) if test else (rows.train, rows.validation)
     watch = (table.X[judge], y[judge])  # keeps it from proving what it fits; isotone does not look at it
+    setting = dict(setting)
+    # What is no setting of the estimators is a part of their size.
+    before, _base.MANY = _base.MANY, _base.MANY._replace(coarse=setting.pop("coarse", _base.MANY.coarse))
     part = Part(table.X[inside], y[inside], ways=table.ways, task=task, seed=number, watch=watch)
-    return figures(ours.isotone(setting, part).predict(watch[0]), watch[1], task)[LEADING[task]]
+    try:
+        return figures(ours.isotone(setting, part).predict(watch[0]), watch[1], task)[LEADING[task]]
+    finally:
+        _base.MANY = before
 
 
 def table(question: str, found: dict[str, dict[str, list[float]]]) -> str:
     """The lines of docs/recipes.md or docs/estimators.md: the mean of the first, and differences to it with errors."""
-    lines = ["| change | " + " | ".join(SMALL.values()) + " |", "|---|" + "---|" * len(SMALL)]
+    sets = QUESTIONS[question].sets
+    lines = ["| change | " + " | ".join(sets.values()) + " |", "|---|" + "---|" * len(sets)]
     changes = list(QUESTIONS[question].lines)
     for change in changes:
         cells = []
-        for name in SMALL:
+        for name in sets:
             first, here = np.array(found[name][changes[0]]), np.array(found[name][change])
             error = (here - first).std(ddof=1) / len(here) ** 0.5
             mean = f"{first.mean():.4f}".removeprefix("0")
@@ -115,9 +154,10 @@ def main() -> None:
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     with Progress() as progress:
         for title, question in QUESTIONS.items():
-            bar = progress.bar(title, len(SMALL) * question.splits)
-            found[title] = {name: {line: [] for line in question.lines} for name in SMALL}
-            for done, (name, number) in enumerate((n, s) for n in SMALL for s in range(question.splits)):
+            places = [(name, number) for name in question.sets for number in question.splits[name]]
+            bar = progress.bar(title, len(places))
+            found[title] = {name: {line: [] for line in question.lines} for name in question.sets}
+            for done, (name, number) in enumerate(places):
                 for line, setting in question.lines.items():
                     value = judged(name, number, setting, options.data, test=question.test)
                     found[title][name][line].append(value)
