@@ -1,4 +1,4 @@
-"""GMSC has one test part in docs/tabular.md: is who leads there luck? The same settings on folds of the rows to learn from.
+"""GMSC has one test part in docs/tabular.md: is who leads there luck? The same settings on folds of other rows.
 
 Every model keeps the setting and the number of rounds that the full form of `benchmarks/tabular.py` chose for it, is
 fitted to four fifths of the training and validation rows, and judged on the fifth that is left; no test row is read.

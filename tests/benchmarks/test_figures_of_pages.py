@@ -85,6 +85,7 @@ def test_the_settings_of_the_estimators():
     settings, measured = part("estimator_settings"), found("estimator_settings")
     assert settings.table("validation", measured["validation"]) in lines("docs/recipes.md")
     assert settings.table("sizes", measured["sizes"]) in lines("docs/estimators.md")
+    assert settings.table("many", measured["many"]) in lines("docs/estimators.md")
 
 
 def test_the_ranks_on_tables():
