@@ -97,6 +97,10 @@ def test_the_ranks_on_tables():
     assert "first by mean rank on eleven sets" in text("README.md")
 
 
+def test_the_folds_of_one_set():
+    assert part("gmsc_folds").table(found("gmsc_folds")["folds"]) in lines("docs/estimators.md")
+
+
 def test_the_staircase():
     page, measured = text("docs/estimators.md"), found("staircase")
     ratios, r2 = measured["ratios"], [seed["R2"] for seed in measured["seeds, ours and LightGBM's"]]

@@ -90,6 +90,9 @@ class TabularNetwork(nn.Module):
         self._split("free_number", [i for i, knots in free if knots is not None])
         self._split("free_flag", [i for i, knots in free if knots is None])
         numbers = [(i, k) for i, k in held if k is not None]
+        if coarse is not None and (len(coarse) != len(columns) or any(coarse[i] is None for i, _ in numbers)):
+            right = f"{len(columns)} entries, with knots for every constrained number, are right"
+            raise BadInput("TabularNetwork", f"coarse={_listed(coarse)} came", right)
         self.ramps = _ramps([k for _, k in numbers])
         # Of many stretches every step moves many weights of a unit at once: units leave the rows and never come back.
         self.coarse_ramps = None if coarse is None else _ramps([coarse[i] or () for i, _ in numbers])
