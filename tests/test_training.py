@@ -100,7 +100,7 @@ def test_it_ends_with_the_weights_of_the_best_epoch():
         each.append({name: value.clone() for name, value in network.state_dict().items()})
 
     # A high rate, so that the best epoch is not the last.
-    recipe = replace(RECIPE, epochs=8, learning_rate=0.3, patience=8)
+    recipe = replace(RECIPE, epochs=8, learning_rate=1.0, patience=8)
     history = train(network, material().training, material().validation, recipe, watch=watch)
     scores = [entry["selection"] for entry in history.epochs]
     assert history.best_epoch == int(np.argmax(scores)) < len(scores) - 1
