@@ -28,7 +28,7 @@ def test_hidden_units_stay_alive_and_learn_what_numbers_do_together():
         h, _ = network._first(torch.from_numpy(model.encoder_.transform(T)).float())
         first = network.layers[0](h).clamp(max=0)
         second = network.layers[1](first).clamp(min=0)
-    for units in (first, second):  # decay rests some; before layers were shown coarse ramps, none of the second lived
+    for units in (first, second):  # decay rests some
         assert float((units.std(1) > 1e-4).float().mean()) > 0.1
     # The best sum of functions of single numbers leaves most of what two do together.
     assert np.mean((model.predict(T) - t) ** 2) < 1.25 * 0.1**2

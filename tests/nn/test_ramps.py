@@ -173,3 +173,9 @@ def test_knots_do_not_see_order_nor_whether_a_row_is_heavy_or_repeated(rows, str
 def test_a_column_without_usable_numbers_is_refused(column):
     with pytest.raises(BadInput, match="quantile_knots: a column that is empty, or not finite in float32, came"):
         quantile_knots(torch.tensor(column, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("weight", [[1.0], [0.0, 0.0], [1.0, -1.0], [1.0, float("nan")]])
+def test_weights_that_are_no_weights_are_refused(weight):
+    with pytest.raises(BadInput, match="one number of at least 0 per row, not all 0, is right"):
+        quantile_knots(torch.tensor([1.0, 2.0]), weight=torch.tensor(weight))

@@ -88,7 +88,7 @@ def quantile_knots(column: Tensor, stretches: int = 16, weight: Tensor | None = 
         weight: shape (rows,), at least 0 and not all 0: a row of weight 2 is two rows, one of weight 0 is none.
 
     Raises:
-        BadInput: no rows, NaN, or numbers that are infinite in float32.
+        BadInput: no rows, NaN, or numbers that are infinite in float32; weights below 0, all 0, or not one per row.
 
     >>> quantile_knots(torch.tensor([1.0, 2.0, 2.0, 2.0, 5.0]), stretches=4)
     tensor([1., 2., 5.], dtype=torch.float64)
@@ -99,6 +99,9 @@ def quantile_knots(column: Tensor, stretches: int = 16, weight: Tensor | None = 
     if not len(column) or not bool(column.float().isfinite().all()):
         raise BadInput("quantile_knots", "a column that is empty, or not finite in float32, came", "numbers are right")
     weight = torch.ones_like(column) if weight is None else weight
+    if weight.shape != column.shape or not bool((weight >= 0).all()) or not bool(weight.any()):
+        came = f"weights of shape {tuple(weight.shape)} came for a column of shape {tuple(column.shape)}"
+        raise BadInput("quantile_knots", came, "one number of at least 0 per row, not all 0, is right")
     # Equal numbers are one step of the distribution, whatever the order of their rows.
     values, step = torch.unique(column.double(), return_inverse=True)
     share = torch.zeros_like(values).index_add_(0, step, weight.double())
