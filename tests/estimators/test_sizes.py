@@ -42,13 +42,33 @@ def test_equal_rows_are_in_one_fold_and_every_fold_has_its_share():
     assert np.bincount(fold[:, 0]).tolist() == [len(X) // FOLDS] * FOLDS
 
 
-def test_what_little_noise_shows_is_trained_for_longer_than_noise():
+def test_layers_are_trained_longest_for_what_little_noise_shows_and_not_for_noise():
     rng = np.random.default_rng(0)
     rows = rng.random((150, 3))
     clear = 3 * rows[:, 0] ** 3 - rows[:, 1]
-    assert size_of(fitted(rows, clear))[1] == max(size.epochs for size in FEW)
+    longest = max(size.epochs for size in FEW if size.hidden)
+    assert size_of(fitted(rows, clear))[1] == longest
     noise = fitted(rows, rng.normal(size=150))
-    assert size_of(noise)[1] < max(size.epochs for size in FEW)
+    assert size_of(noise)[1] < longest or size_of(noise)[0] == ()
+
+
+def test_noisy_ratings_of_a_line_are_fitted_by_a_line_as_least_squares_does_and_it_is_proved():
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 5, size=(300, 3)).astype(float)
+    ratings = np.round(0.4 * rows[:, 0] - 0.3 * rows[:, 1] + 0.2 * rows[:, 2] + rng.normal(size=300))
+    model = fitted(rows, ratings)
+    assert size_of(model) == ((), 400)
+    coefficients = np.linalg.lstsq(np.column_stack([rows, np.ones(300)]), ratings, rcond=None)[0]
+    assert np.allclose(model.predict(rows), rows @ coefficients[:3] + coefficients[3], atol=0.01)
+    assert model.certify().verdict.name == "PROVED"
+
+
+def test_layers_that_are_said_are_no_line():
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 5, size=(300, 3)).astype(float)
+    ratings = np.round(0.4 * rows[:, 0] - 0.3 * rows[:, 1] + rng.normal(size=300))
+    assert size_of(fitted(rows, ratings))[0] == ()
+    assert size_of(fitted(rows, ratings, hidden=(5,)))[1] < FEW[-1].epochs
 
 
 def test_what_is_said_is_not_chosen():
