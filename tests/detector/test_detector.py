@@ -13,15 +13,17 @@ from lightgbm import LGBMClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils.estimator_checks import check_estimator
 
 import isotone
 from isotone import Threat, Verdict
 from isotone.detector import NotSupported
 from isotone.errors import BadInput, CannotWrite
-from isotone.floors import PatternFloor
+from isotone.floors import AdditiveFloor, BestFloor, PatternFloor, SumFloor
 
-QUICK = {"floor": PatternFloor(units=200, steps=15), "random_state": 0}
+FOLDED = {"floor": PatternFloor(units=200, steps=15), "random_state": 0}
+QUICK = {**FOLDED, "folds": None}
 NAMES = [f"bad::{j}" for j in range(6)] + [f"good::{j}" for j in range(18)]
 
 
@@ -48,7 +50,7 @@ def padded(X):
 @pytest.fixture(scope="module")
 def fitted():
     X, y = rows()
-    return isotone.Detector(**QUICK).fit(pd.DataFrame(X, columns=NAMES), y)
+    return isotone.Detector(**FOLDED).fit(pd.DataFrame(X, columns=NAMES), y)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,7 @@ def test_what_is_certified_is_alarmed_and_the_budget_is_kept(fitted, unseen):
 
 def test_dense_sparse_and_tables_score_alike(fitted, unseen):
     X, _ = unseen
-    named, plain = rows()[0], isotone.Detector(**QUICK)
+    named, plain = rows()[0], isotone.Detector(**FOLDED)
     plain.fit(sp.csr_matrix(named), rows()[1], feature_names=NAMES)
     expected = fitted.decision_function(X)
     assert np.array_equal(plain.decision_function(sp.csr_matrix(X.to_numpy())), expected)
@@ -210,6 +212,68 @@ def test_thresholds_are_set_on_the_rows_that_are_given_for_it():
     assert detector.supported_
 
 
+def test_with_few_benign_rows_thresholds_are_set_on_all_of_them_by_folds():
+    X, y = rows()
+    detector = isotone.Detector(**FOLDED).fit(X, y)
+    assert detector.shares_.benign == (y == 0).sum()
+    held = isotone.Detector(**QUICK).fit(X, y)
+    assert 0.2 < held.shares_.benign / (y == 0).sum() < 0.3
+    many = isotone.Detector(max_false_alarm_rate=0.3, **FOLDED).fit(X, y)  # rows held out raise a hundred alarms
+    assert many.shares_.benign == held.shares_.benign
+
+
+def test_rows_in_no_fit_set_the_thresholds():
+    """A lane that knows its rows by heart would otherwise seem to be without false alarms."""
+    rng = np.random.default_rng(0)
+    X, y = rng.random((1500, 10)), rng.integers(0, 2, 1500)
+    by_heart = KNeighborsClassifier(1)
+    detector = isotone.Detector(free=by_heart, max_false_alarm_rate=0.05, **FOLDED).fit(X, y)
+    assert detector.detection_.rate < 0.15
+    assert by_heart.fit(X, y).score(X, y) == 1.0
+
+
+def test_rates_of_folds_hold_for_new_rows():
+    X, y = rows(1200, seed=3)
+    detector = isotone.Detector(max_false_alarm_rate=0.05, **{**FOLDED, "folds": 5}).fit(X, y)
+    new, labels = rows(20_000, seed=4)
+    assert 0.02 < (detector.predict(new) == 1)[labels == 0].mean() < 0.08
+    told = detector.detection_
+    assert told.low < (detector.predict(new) == 1)[labels == 1].mean() < told.high + 0.05
+
+
+def test_equal_rows_and_rows_of_a_group_set_no_threshold_by_a_fit_that_knew_them():
+    X, y = rows(900)
+    twice, labels = np.concatenate([X, X]), np.concatenate([y, y])
+    detector = isotone.Detector(max_false_alarm_rate=0.05, **FOLDED)
+    detector.fit(twice, labels)
+    assert detector.shares_.benign == (labels == 0).sum()  # equal rows are in one fold
+    detector.fit(twice, labels, groups=np.arange(len(twice)))
+    assert 0 < detector.shares_.benign < 0.6 * (labels == 0).sum()  # or are left out where groups part them
+    with pytest.raises(BadInput, match="groups, row 2: its group is missing"):
+        detector.fit(twice, labels, groups=["a", "", *["b"] * (len(twice) - 2)])
+
+
+def test_a_frozen_lane_cannot_be_fitted_to_folds():
+    X, y = rows(900)
+    frozen = FrozenEstimator(LogisticRegression().fit(X, y))
+    with pytest.raises(BadInput, match="folds: 5 came with a frozen free lane"):
+        isotone.Detector(free=frozen, **{**FOLDED, "folds": 5}).fit(X, y)
+    apart = isotone.Detector(free=frozen, max_false_alarm_rate=0.05, **FOLDED).fit(X, y)
+    assert apart.shares_.benign < 0.3 * (y == 0).sum()
+
+
+def test_folds_fit_what_was_chosen_and_choose_no_more():
+    X, y = rows(900)
+    best = BestFloor([PatternFloor(units=50, steps=5), AdditiveFloor()], groups=((0, 1),))
+    detector = isotone.Detector(floor=best, free=None, max_false_alarm_rate=0.05, random_state=0).fit(X, y)
+    settled = detector.floor_.settled()
+    assert isinstance(settled, SumFloor)
+    assert settled.units == detector.floor_.units_
+    again = settled.fit(X, y, (1,) * X.shape[1], rate=0.05, seed=detector.random_state)
+    assert again.middles_ == detector.floor_.floor_.middles_
+    assert detector.certify().verdict is Verdict.PROVED
+
+
 def test_labels_may_be_words(unseen):
     X, y = rows()
     detector = isotone.Detector(**QUICK).fit(X, np.where(y == 1, "malware", "benign"))
@@ -260,6 +324,8 @@ WRONG = [
     ({"free": 3}, "free: int came", "no classifier"),
     ({"floor": "pattern"}, "floor: 'pattern' came", "a word"),
     ({"threat": Threat(adds=(), trusted="*")}, "no feature can be added or removed", "nothing to guard against"),
+    ({"folds": 1}, "folds: 1 came", "one fold"),
+    ({"folds": "5"}, "folds: '5' came", "a number as text"),
     ({"threat": [1, 0]}, "directions: 2 came for 24 features", "too few directions"),
 ]
 
@@ -280,7 +346,7 @@ def conforms(detector):
 
 
 def test_scikit_learn_has_nothing_against_the_detector():
-    assert conforms(isotone.Detector(floor=PatternFloor(steps=5)))
+    assert conforms(isotone.Detector(floor=PatternFloor(steps=5), folds=None))
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from isotone.detector import NotSupported
 from isotone.errors import BadInput
 from isotone.floors import BoosterFloor, FloorProof, PatternFloor
 
-QUICK = {"floor": PatternFloor(units=50, steps=5), "random_state": 0, "max_false_alarm_rate": 0.05}
+QUICK = {"floor": PatternFloor(units=50, steps=5), "random_state": 0, "max_false_alarm_rate": 0.05, "folds": None}
 
 
 def counts(rows=600, seed=0):

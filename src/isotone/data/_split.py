@@ -246,7 +246,7 @@ def folds(labels: ArrayLike, n: int, seed: int = 0, families: ArrayLike | None =
     [0, 1, 0, 1, 1, 2, 1, 2, 2, 0, 2, 0]
     """
     y = np.asarray(labels)
-    names = np.arange(len(y)) if families is None else np.asarray(families)
+    names = np.arange(len(y)) if families is None else _groups(_aligned("groups", np.asarray(families), len(y)))
     _, first, family = np.unique(names, return_index=True, return_inverse=True)
     rng, found = np.random.default_rng(seed), np.empty(len(first), dtype=np.int64)
     for label in (0, 1):

@@ -6,13 +6,14 @@ import copy
 import os
 import warnings
 from dataclasses import replace
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -28,6 +29,7 @@ from ..threat import Roles, Threat
 from ..verdict import Verdict
 from . import _files, _free
 from ._budget import share
+from ._folds import FOLDS, dealt, few, out_of_fold
 from ._rows import PARTS, are_bits, columns, parts, together
 
 Scores = NDArray[np.float64]
@@ -59,7 +61,11 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             form, or None: the floor stands alone.
         floor: "auto" (chosen among isotone's floors by detection at the rate, on folds of the rows), or a floor of
             `isotone.floors`.
-        validation_fraction: share of the rows held out to set thresholds, where `fit` is given no rows for it.
+        folds: where `fit` is given no rows to set thresholds on: with k folds thresholds are set on all rows, each
+            scored by lanes that were fitted to the other folds, and the lanes in use are fitted to all rows; None: rows
+            are held out. "auto": five; None where rows held out are enough (the budget of a hundred false alarms or
+            more), or where the free lane is frozen.
+        validation_fraction: share of the rows that are held out to set thresholds.
         random_state: of the split and both lanes.
 
     Attributes:
@@ -68,8 +74,9 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         shares_: thresholds, and what they gave on the held-out rows.
         false_alarm_rate_, detection_, certified_detection_: `Interval`s on the held-out rows (95 %, Clopper-Pearson).
             The split was chosen on these rows, among as many as the budget has alarms: rows of a test set come lower
-            by little.
-        supported_: whether the held-out benign rows are enough for the rate; if not, nothing is certified.
+            by little. With folds they are of lanes that were fitted to k - 1 of them.
+        supported_: whether the held-out benign rows are enough for the rate; if not, nothing is certified. With folds
+            each row is held out once.
         free_, floor_: the fitted lanes.
 
     Source: Fleshman et al. 2018 (arXiv 1806.06108) for the floor; docs/detection.md has the figures.
@@ -93,6 +100,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         max_clean_loss: float = 0.01,
         free: Any = "auto",
         floor: Any = "auto",
+        folds: Any = "auto",
         validation_fraction: float = 0.25,
         random_state: Any = None,
     ) -> None:
@@ -101,6 +109,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.max_clean_loss = max_clean_loss
         self.free = free
         self.floor = floor
+        self.folds = folds
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
@@ -142,12 +151,24 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._understand(X.shape[1], feature_names)
         X = columns(X, self._kept)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        train, choose, measure, held, families = self._parts(X, labels, groups, validation, seed)
-        every = together(train, choose) if held else train
-        self.free_ = None if self.free is None else _free.fitted(self.free, every[0], every[1], seed)
-        rate = self.max_false_alarm_rate * (1.0 if self.free_ is None else _FLOOR_SHARE)
-        self.floor_ = self._fit_floor(train, choose if held else None, families, rate, seed)
-        self._set_thresholds(measure[0], measure[1], held)
+        rate = self.max_false_alarm_rate * (1.0 if self.free is None else _FLOOR_SHARE)
+        count = 0 if validation is not None else self._folds(labels)
+        if by := dealt(X, labels, groups, count, seed) if count else None:
+            fold, alone = by
+            train = (X, labels)
+            self.free_ = None if self.free is None else _free.fitted(self.free, X, labels, seed)
+            self.floor_ = self._fit_floor(train, None, groups, rate, seed)
+            found = out_of_fold(self.free, self.floor_, X, labels, fold, self.directions_, rate, seed)
+            self._set_thresholds(
+                None if found[0] is None else found[0][alone], found[1][alone], labels[alone], held=True
+            )
+        else:
+            train, choose, measure, held, families = self._parts(X, labels, groups, validation, seed)
+            every = together(train, choose) if held else train
+            self.free_ = None if self.free is None else _free.fitted(self.free, every[0], every[1], seed)
+            self.floor_ = self._fit_floor(train, choose if held else None, families if held else None, rate, seed)
+            free = None if self.free_ is None else _free.scores(self.free_, measure[0])
+            self._set_thresholds(free, self.floor_.scores(measure[0]), measure[1], held=held)
         self._learn_reasons(*train)
         return self
 
@@ -155,9 +176,25 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         for name in ("max_false_alarm_rate", "validation_fraction"):
             if not isinstance(getattr(self, name), Real) or not 0 < getattr(self, name) < 1:
                 raise BadInput(name, f"{getattr(self, name)!r} came", "a share between 0 and 1 is right, such as 0.01")
+        if not (
+            self.folds is None or self.folds == "auto" or (isinstance(self.folds, Integral) and int(self.folds) > 1)
+        ):
+            raise BadInput("folds", f"{self.folds!r} came", "'auto', None or a whole number of at least 2 is right")
         loss: Any = self.max_clean_loss
         if not isinstance(loss, Real) or not 0 <= float(loss) <= 1:
             raise BadInput("max_clean_loss", f"{self.max_clean_loss!r} came", "a share from 0 to 1 is right")
+
+    def _folds(self, labels: NDArray[np.int64]) -> int:
+        """How many; 0: rows are held out."""
+        frozen = isinstance(self.free, FrozenEstimator)
+        if self.folds is None or self.folds == "auto":
+            wanted = self.folds == "auto" and not frozen
+            return FOLDS if wanted and few(labels, self.validation_fraction, self.max_false_alarm_rate) else 0
+        if frozen:
+            raise BadInput(
+                "folds", f"{self.folds} came with a frozen free lane", "None is right: it cannot be fitted to folds"
+            )
+        return int(self.folds)
 
     def _understand(self, width: int, feature_names: Any) -> None:
         """Roles and directions, and which columns may be used."""
@@ -216,12 +253,10 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if floor != "auto":
                 raise BadInput("floor", f"{floor!r} came", "'auto' or a floor of isotone.floors is right")
             floor = best_floor()
-        more = {"families": families} if isinstance(floor, BestFloor) and choose is not None else {}
+        more = {"families": families} if isinstance(floor, BestFloor) and families is not None else {}
         return copy.deepcopy(floor).fit(*train, self.directions_, rate=rate, seed=seed, validation=choose, **more)
 
-    def _set_thresholds(self, X: Any, labels: NDArray[np.int64], held: bool) -> None:
-        free = None if self.free_ is None else _free.scores(self.free_, X)
-        floor = self.floor_.scores(X)
+    def _set_thresholds(self, free: Scores | None, floor: Scores, labels: NDArray[np.int64], *, held: bool) -> None:
         self.shares_ = share(free, floor, labels, self.max_false_alarm_rate, self.max_clean_loss)
         # Both lanes on one scale, on which 0 is their own threshold: log-odds above those at the threshold.
         self._slopes = tuple(1.0 if s is None else platt(s, labels.astype(np.float64))[0] for s in (free, floor))

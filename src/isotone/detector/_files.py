@@ -19,7 +19,7 @@ from ..threat import Roles, Threat
 from . import _free
 from ._budget import Shares
 
-_SETTINGS = ("max_false_alarm_rate", "max_clean_loss", "validation_fraction", "random_state")
+_SETTINGS = ("max_false_alarm_rate", "max_clean_loss", "folds", "validation_fraction", "random_state")
 _INTERVALS = ("false_alarm_rate_", "detection_", "certified_detection_")
 
 

@@ -208,7 +208,7 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
             said["stretches"] = (self.stretches, self.stretches)
         for name in {"hidden", "embedding"} & set(said):
             said[name] = tuple(said[name])
-        tried = (self.size_,) if again else FEW if few else (MANY,)
+        tried: tuple[Size, ...] = (self.size_,) if again else FEW if few else (MANY,)
         if said.get("hidden") and not again:
             tried = tuple(size for size in tried if size.hidden)  # with layers it would be no line
         every = list(dict.fromkeys(size._replace(**said) for size in tried))

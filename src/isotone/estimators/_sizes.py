@@ -31,8 +31,8 @@ class Size(NamedTuple):
     weight_decay: float
 
 
-# The first was chosen by cross-validation on Heart, AutoMPG and ESL, which are for development. The next three do better
-# on one of the three each: held back, longer, straight. The last is a line, trained to its end (docs/estimators.md).
+# The first was chosen by cross-validation on Heart, AutoMPG and ESL, which are for development. The next three do
+# better on one of the three each: held back, longer, straight. The last is a line (docs/estimators.md).
 FEW = (
     Size(hidden=(16, 16), embedding=(16, 8), stretches=(2, 2), coarse=8, members=4, epochs=80, weight_decay=0.3),
     Size(hidden=(16, 16), embedding=(16, 8), stretches=(2, 2), coarse=8, members=4, epochs=80, weight_decay=3.0),

@@ -32,6 +32,11 @@ _SOME = 0.1
 class SumFloor:
     """A sum of floors, each in units of its own spread among the benign rows that score high; weights are above 0.
 
+    Args:
+        floors: the parts.
+        weights: one each; None: all alike.
+        units: (middle, size) of each part's score, where they are known; None: `fit` takes them from rows.
+
     >>> X = np.tile(np.array([[1.0, 1], [1, 0], [0, 1], [0, 0]]), (20, 1))
     >>> floor = SumFloor([PatternFloor(steps=5), PatternFloor(steps=20)]).fit(X, np.tile([1, 0, 0, 0], 20), (1, 1))
     >>> floor.prove().verdict
@@ -40,6 +45,7 @@ class SumFloor:
 
     floors: Sequence[Any]
     weights: Sequence[float] | None = None
+    units: Sequence[tuple[float, float]] | None = None
 
     def fit(
         self,
@@ -53,7 +59,7 @@ class SumFloor:
         validation: tuple[Any, Any] | None = None,
         progress: Callable[[float, str], object] | None = None,
     ) -> Self:
-        """See `Floor`; units are taken from `validation`, or else from the rows themselves."""
+        """See `Floor`; units that are not known are taken from `validation`, or else from the rows themselves."""
         given = list(self.weights or [1.0] * len(self.floors))
         if len(given) != len(self.floors) or not all(weight > 0 for weight in given):
             raise BadInput("SumFloor", f"weights={given} came", "one above 0 per floor is right")
@@ -70,9 +76,11 @@ class SumFloor:
             )
             for floor in self.floors
         ]
-        rows, labels = (X, np.asarray(y)) if validation is None else (validation[0], np.asarray(validation[1]))
-        benign = rows[np.flatnonzero(labels == 0)] if (labels == 0).any() else X
-        units = [_unit(floor.scores(benign), rate) for floor in fitted]
+        units = self.units
+        if units is None:
+            rows, labels = (X, np.asarray(y)) if validation is None else (validation[0], np.asarray(validation[1]))
+            benign = rows[np.flatnonzero(labels == 0)] if (labels == 0).any() else X
+            units = [_unit(floor.scores(benign), rate) for floor in fitted]
         return self._set(fitted, [(middle, size / weight) for (middle, size), weight in zip(units, given, strict=True)])
 
     @classmethod
@@ -198,7 +206,7 @@ class BestFloor:
         self.found_: list[tuple[str, float]] = []
         self.rate_ = rate
         self.chosen_: tuple[int, ...] = (0,)
-        units = [(0.0, 1.0)]
+        units = [(0.0, 1.0)] * len(self.candidates)
         if fold is not None:
             scores = np.empty((len(self.candidates), len(labels)))
             for done, (part, k) in enumerate(itertools.product(range(self.folds), range(len(self.candidates)))):
@@ -208,9 +216,10 @@ class BestFloor:
             while max(detected for _, detected in self.found_) < _SOME and 3 * self.rate_ < 1:
                 self.rate_ *= 2
                 units = self._choose(scores, labels, fold)
+        self.units_ = [units[k] for k in self.chosen_]
         every = np.arange(len(labels))
         taken = [fitted(k, every, steps - len(self.chosen_) + done) for done, k in enumerate(self.chosen_)]
-        self.floor_: Any = taken[0] if len(taken) == 1 else SumFloor.of(taken, [units[k] for k in self.chosen_])
+        self.floor_: Any = taken[0] if len(taken) == 1 else SumFloor.of(taken, self.units_)
         tick(progress, 1.0, "floor")
         return self
 
@@ -237,6 +246,11 @@ class BestFloor:
         every = tuple(range(len(self.candidates)))
         alone: list[tuple[int, ...]] = [(k,) for k in every]
         return alone + list(itertools.combinations(every, 2)) + ([every] if len(every) > 2 else [])
+
+    def settled(self) -> Any:
+        """What was chosen, to be fitted to other rows without choosing again."""
+        parts = [copy.deepcopy(self.candidates[k]) for k in self.chosen_]
+        return parts[0] if len(parts) == 1 else SumFloor(parts, units=self.units_)
 
     def scores(self, X: Any) -> Scores:
         """See `Floor`."""
