@@ -5,6 +5,7 @@ for each finished (set, seed, model), so that the command may be stopped and giv
 
     python benchmarks/detection.py --data folder --quick         20 minutes on two cores
     python benchmarks/detection.py --data folder --workers 2     the full form: five seeds, all sets
+    python benchmarks/detection.py --data folder --folds         thresholds by folds, of what the full form has chosen
     python benchmarks/detection.py --data folder --ceilings      what the rows support; minutes
     python benchmarks/detection.py --report                      docs/detection.md and its plots from the lines
 """
@@ -27,7 +28,7 @@ from typing import Any
 # Before numpy and torch are imported, here and in the workers: a core for each worker.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from _detection import ceilings, page
+from _detection import ceilings, folded, page
 from _detection.judge import FULL, QUICK, Form, judge
 from _detection.models import MODELS
 from _detection.sets import SETS
@@ -36,6 +37,7 @@ from _tabular import records
 SEEDS, QUICK_SEEDS = 5, 1
 QUICK_SETS = ("drebin215", "defensedroid", "sms_spam", "mimicus_a")
 MINUTES = 20
+FOLDS = "detection_folds.jsonl"
 Job = tuple[str, int, str, Form, str, Path]
 
 
@@ -47,6 +49,9 @@ def one(job: Job) -> dict[str, Any]:
     warnings.filterwarnings("ignore")
     name, seed, model, form, data, path = job
     try:
+        if path.name == FOLDS:
+            known = records.measured(records.RESULTS / "detection.jsonl")
+            return folded.judge(name, seed, model, form, data=data, known=known)
         return judge(name, seed, model, form, data=data, known=records.measured(path))
     except Exception as error:
         told = f"{type(error).__name__}: {error}"
@@ -106,6 +111,7 @@ def asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=os.environ.get("ISOTONE_DATA", ""), help="folder of the data sets")
     parser.add_argument("--quick", action="store_true", help="fewer sets, seeds, settings and victims")
+    parser.add_argument("--folds", action="store_true", help="thresholds by folds, for all models alike")
     parser.add_argument("--sets", nargs="+", choices=SETS, help="only these")
     parser.add_argument("--models", nargs="+", choices=MODELS, help="only these")
     parser.add_argument("--seeds", nargs="+", type=int, help="only these")
@@ -119,8 +125,9 @@ def asked() -> argparse.Namespace:
     options = parser.parse_args()
     said = shlex.join(["python", "benchmarks/detection.py", *sys.argv[1:]])
     options.command = said.replace(options.data or "\0", "DATA")
-    options.sets = options.sets or (list(QUICK_SETS) if options.quick else list(SETS))
-    options.models = options.models or list(MODELS)
+    every = folded.FOLDED if options.folds else SETS
+    options.sets = options.sets or list(QUICK_SETS if options.quick else every)
+    options.models = options.models or list((*folded.COMPARED, *folded.OURS) if options.folds else MODELS)
     if options.minutes is None:
         options.minutes = MINUTES if options.quick else 0
     if options.seeds is None:
@@ -130,7 +137,7 @@ def asked() -> argparse.Namespace:
 
 def main() -> None:
     options = asked()
-    path = options.out / ("detection_quick.jsonl" if options.quick else "detection.jsonl")
+    path = options.out / (FOLDS if options.folds else "detection_quick.jsonl" if options.quick else "detection.jsonl")
     if options.report:
         print(page.write(options.out, options.docs))
         return

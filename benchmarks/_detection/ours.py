@@ -23,7 +23,7 @@ from isotone.explain import importance, sufficient_reasons
 
 from .peers import NETWORK, PEERS, Known, Model, Setting, network
 from .scorers import Fitted, Function, Lanes, LanesWithSlope
-from .sides import Problem
+from .sides import Problem, Side
 
 RATE = 0.01
 ALARMS, SUPERSETS = 200, 1000
@@ -113,21 +113,27 @@ def detector(*, tuned: bool, **arguments: Any) -> Any:
     """Free lane: what `Detector` makes itself, or the better of the tuned free models on validation rows."""
 
     def fit(setting: Setting, problem: Problem, seed: int, known: Known) -> Fitted:
-        lane: Any = best_free(problem, seed, known) if tuned else None
-        made = isotone.Detector(
-            tuple(int(way) for way in problem.ways),
-            max_false_alarm_rate=RATE,
-            random_state=seed,
-            **({"free": FrozenEstimator(Given(lane))} if tuned else {}),
-            **{**arguments, **setting},
-        )
-        made.fit(problem.train.X, problem.train.y, validation=(problem.validation.X, problem.validation.y))
-        if not tuned and made.free_ is not None:
-            booster = made.free_.booster_
-            lane = as_scorer(booster, problem)
-        return Guarded(made, lane)
+        lane = best_free(problem, seed, known) if tuned else None
+        return guarded(problem, problem.train, problem.validation, seed, lane=lane, **{**arguments, **setting})
 
     return fit
+
+
+def guarded(
+    problem: Problem, rows: Side, validation: Side | None, seed: int, *, lane: Fitted | None = None, **arguments: Any
+) -> Guarded:
+    """A detector fitted to rows, its thresholds set on validation rows or, where there are none, by folds."""
+    made = isotone.Detector(
+        tuple(int(way) for way in problem.ways),
+        max_false_alarm_rate=RATE,
+        random_state=seed,
+        **({} if lane is None else {"free": FrozenEstimator(Given(lane))}),
+        **arguments,
+    )
+    made.fit(rows.X, rows.y, validation=None if validation is None else (validation.X, validation.y))
+    if lane is None and made.free_ is not None:
+        lane = as_scorer(made.free_.booster_, problem)
+    return Guarded(made, lane)
 
 
 def trade(made: Any, problem: Problem) -> list[dict[str, float]]:

@@ -37,6 +37,7 @@ class Model:
             rows only.
         settings: what is tried, the default first; a short form tries the first ones.
         said: one line for the page.
+        stops: whether validation rows choose its rounds or epochs.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Model:
     fit: Callable[[Setting, Problem, int, Known], Fitted]
     settings: tuple[Setting, ...]
     said: str
+    stops: bool = True
 
 
 def lightgbm(*, monotone: bool, contained: bool = True) -> Callable[[Setting, Problem, int, Known], Fitted]:
@@ -264,7 +266,7 @@ PEERS = (
         {"l2": 1e-3, "scale": 0.5},
         {"l2": 1e-4, "scale": 0.5},
         {"l2": 1e-4, "scale": 0.0, "weight": 0.2},
-    ), "weights from 0 up, by L-BFGS-B"),
+    ), "weights from 0 up, by L-BFGS-B", stops=False),
     Model("tanh network", "peer", tanh, (
         {"width": 32, "rate": 3e-3},
         {"width": 128, "rate": 1e-3},
@@ -280,6 +282,6 @@ PEERS = (
         {"weights": "rare", "quantile": 1.0},
         {"weights": "ratio", "quantile": 1.0},
         {"weights": "one", "quantile": 1.0},
-    ), "the pilot: overlap with a training malware beyond benign ones, the largest"),
+    ), "the pilot: overlap with a training malware beyond benign ones, the largest", stops=False),
 )
 # fmt: on
