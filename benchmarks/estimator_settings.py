@@ -16,6 +16,7 @@ benchmarks/results/estimator_settings.json.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -157,12 +158,16 @@ def main() -> None:
     """Every change on every split of every set, then one file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default=os.environ.get("ISOTONE_DATA"), required="ISOTONE_DATA" not in os.environ)
+    parser.add_argument("--only", nargs="+", choices=QUESTIONS, default=list(QUESTIONS), help="the others stay")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found: dict[str, dict[str, dict[str, list[float]]]] = {}
+    before = json.loads(options.out.read_text()) if options.out.exists() else {}
+    found = {title: before[title] for title in QUESTIONS if title in before}
+    commits = {title: before["commit"] for title in found} | before.get("commits", {})
     with Progress() as progress:
-        for title, question in QUESTIONS.items():
+        for title in options.only:
+            question, commits[title] = QUESTIONS[title], records.commit()
             places = [(name, number) for name in question.sets for number in question.splits[name]]
             bar = progress.bar(title, len(places))
             found[title] = {name: {line: [] for line in question.lines} for name in question.sets}
@@ -171,8 +176,8 @@ def main() -> None:
                     value = judged(name, number, setting, options.data, test=question.test)
                     found[title][name][line].append(value)
                 bar.update(done + 1, name)
-    records.keep(options.out, "python benchmarks/estimator_settings.py --data DATA", found)
-    for title in QUESTIONS:
+    records.keep(options.out, "python benchmarks/estimator_settings.py --data DATA", {"commits": commits, **found})
+    for title in found:
         print(table(title, found[title]))
 
 
