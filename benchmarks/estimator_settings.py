@@ -164,7 +164,7 @@ def main() -> None:
     torch.set_num_threads(1)
     before = json.loads(options.out.read_text()) if options.out.exists() else {}
     found = {title: before[title] for title in QUESTIONS if title in before}
-    commits = {title: before["commit"] for title in found} | before.get("commits", {})
+    commits = dict.fromkeys(found, before.get("commit")) | before.get("commits", {})
     with Progress() as progress:
         for title in options.only:
             question, commits[title] = QUESTIONS[title], records.commit()
@@ -177,8 +177,8 @@ def main() -> None:
                     found[title][name][line].append(value)
                 bar.update(done + 1, name)
     records.keep(options.out, "python benchmarks/estimator_settings.py --data DATA", {"commits": commits, **found})
-    for title in found:
-        print(table(title, found[title]))
+    for title, values in found.items():
+        print(table(title, values))
 
 
 if __name__ == "__main__":
