@@ -20,7 +20,7 @@ from isotone.evaluation import detection, partial_auc, threshold_at
 
 from .judge import RATE, Form, attacked, figures
 from .models import MODELS
-from .ours import guarded
+from .ours import guarded, trade
 from .peers import Known, Model
 from .scorers import Fitted
 from .sets import SETS, load
@@ -45,6 +45,8 @@ def judge(name: str, seed: int, model_name: str, form: Form, *, data: str, known
         shares, threshold = fitted.detector.shares_, 0.0
         record["validation"] = {"detection": shares.clean, "certified": shares.certified}
         record["floor"] = type(fitted.detector.floor_.floor_).__name__
+        if fitted.free is not None:
+            record["trade"] = trade(fitted.detector, problem)
         record["proof"] = fitted.detector.certify().verdict.value
     else:
         record["setting"] = setting = known[name, seed, model_name]["setting"]

@@ -137,13 +137,12 @@ def guarded(
 
 
 def trade(made: Any, problem: Problem) -> list[dict[str, float]]:
-    """The same lanes with other shares of the budget: for each clean loss allowed on validation rows, the test rows."""
-    (free, floor), (free_test, floor_test) = (
-        (lane_scores(made.free_, side.X), made.floor_.scores(side.X)) for side in (problem.validation, problem.test)
-    )
+    """The same lanes with other shares of the budget: for each clean loss allowed on the rows that set thresholds, the test rows."""
+    free, floor, labels = made.measured_
+    free_test, floor_test = lane_scores(made.free_, problem.test.X), made.floor_.scores(problem.test.X)
     found = []
     for loss in LOSSES:
-        split = share(free, floor, problem.validation.y, RATE, loss)
+        split = share(free, floor, labels, RATE, loss)
         sure = floor_test > split.floor
         alarm, bad = sure | (free_test > split.free), problem.test.y == 1
         found.append(

@@ -72,6 +72,8 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         classes_: the two labels; the second is the bad one.
         roles_: what each feature is to the attacker; `print(detector.roles_.told())`.
         shares_: thresholds, and what they gave on the held-out rows.
+        measured_: scores of the held-out rows by both lanes, and their labels (1 is bad), from which
+            `isotone.detector.share` splits the budget; not in a folder.
         false_alarm_rate_, detection_, certified_detection_: `Interval`s on the held-out rows (95 %, Clopper-Pearson).
             The split was chosen on these rows, among as many as the budget has alarms: rows of a test set come lower
             by little. With folds they are of lanes that were fitted to k - 1 of them.
@@ -257,6 +259,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return copy.deepcopy(floor).fit(*train, self.directions_, rate=rate, seed=seed, validation=choose, **more)
 
     def _set_thresholds(self, free: Scores | None, floor: Scores, labels: NDArray[np.int64], *, held: bool) -> None:
+        self.measured_ = (free, floor, labels)
         self.shares_ = share(free, floor, labels, self.max_false_alarm_rate, self.max_clean_loss)
         # Both lanes on one scale, on which 0 is their own threshold: log-odds above those at the threshold.
         self._slopes = tuple(1.0 if s is None else platt(s, labels.astype(np.float64))[0] for s in (free, floor))
