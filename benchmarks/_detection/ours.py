@@ -137,7 +137,7 @@ def guarded(
 
 
 def trade(made: Any, problem: Problem) -> list[dict[str, float]]:
-    """The same lanes with other shares of the budget: for each clean loss allowed on the rows that set thresholds, the test rows."""
+    """The same lanes with other shares of the budget, each by a clean loss allowed on the rows that set thresholds."""
     free, floor, labels = made.measured_
     free_test, floor_test = lane_scores(made.free_, problem.test.X), made.floor_.scores(problem.test.X)
     found = []
