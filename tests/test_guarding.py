@@ -82,6 +82,15 @@ def test_only_alarms_of_the_floor_are_certified_and_torn_rows_are_alarms(tmp_pat
     assert not any(one["certified"]["add_any"] for one in records(spoilt, path))
 
 
+def test_what_was_put_on_a_floor_in_memory_certifies_nothing(tmp_path, folder):
+    changed = load(folder.save(tmp_path / "model"))
+    assert changed.certified
+    floor = changed.detector.floor_
+    floor.scores = lambda X: -type(floor).scores(floor, X)
+    assert changed.changes() == ()  # no file would be another
+    assert not changed.certified
+
+
 def test_calibration_keeps_the_lanes_and_meets_the_rate(tmp_path, folder):
     table = names_table(1_500, seed=8)
     path = write(table.filter(pc.equal(table["class"], 0)), tmp_path / "benign.parquet")

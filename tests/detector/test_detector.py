@@ -96,6 +96,44 @@ def test_a_floor_put_in_later_certifies_only_what_is_proved_of_it(fitted, unseen
     assert np.array_equal(other.certified(X), fitted.certified(X))
 
 
+def _hook(module, given, out):
+    return -out
+
+
+TAMPERED = {
+    "a weight": lambda network: network.weight.data.neg_(),
+    "a hook": lambda network: network.register_forward_hook(_hook),
+    "a method": lambda network: setattr(network, "forward", lambda x: -x.sum(1)),
+}
+
+
+@pytest.mark.parametrize("tamper", TAMPERED.values(), ids=TAMPERED)
+def test_a_floor_that_was_changed_in_memory_certifies_nothing(fitted, unseen, tamper):
+    X, _ = unseen
+    other = copy.deepcopy(fitted)
+    assert other.certified(X).any()
+    tamper(other.floor_.network_)
+    assert not other.proved
+    assert not other.certified(X).any()
+    assert fitted.certified(X).any()
+
+
+class Turned(PatternFloor):
+    """Scores of its own, and the proof of another class."""
+
+    def scores(self, X):
+        return -super().scores(X)
+
+
+@pytest.mark.parametrize("wrapped", [lambda floor: floor, lambda floor: SumFloor([floor])], ids=["alone", "in a sum"])
+def test_a_floor_that_scores_in_a_way_of_its_own_is_not_vouched_for_by_another_proof(wrapped):
+    X, y = rows(900)
+    floor = wrapped(Turned(units=50, steps=5))
+    with pytest.warns(NotSupported, match="Turned scores in a way of its own"):
+        detector = isotone.Detector(floor=floor, folds=None, max_false_alarm_rate=0.05, random_state=0).fit(X, y)
+    assert not detector.certified(X).any()
+
+
 def test_what_is_certified_is_alarmed_and_the_budget_is_kept(fitted, unseen):
     X, y = unseen
     alarm = fitted.predict(X) == 1

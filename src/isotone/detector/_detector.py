@@ -24,7 +24,7 @@ from ..directions import as_directions
 from ..errors import BadInput
 from ..evaluation import Interval, clopper_pearson, negatives_needed, platt
 from ..explain import Reason, importance, sufficient_reasons
-from ..floors import BestFloor, FloorProof, best_floor, ways_of
+from ..floors import BestFloor, FloorProof, best_floor, made_of, replaced, ways_of
 from ..threat import Roles, Threat
 from ..verdict import Verdict
 from . import _files, _free
@@ -269,7 +269,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         bad = int((labels == 1).sum())
         either = floor > self.shares_.floor
         proof = self.certify()
-        self._proved, self._judged = proof.verdict is Verdict.PROVED, self.floor_
+        self._proved, self._judged = proof.verdict is Verdict.PROVED, made_of(self.floor_)
         certain = either & self.supported_ & self._proved
         if free is not None:
             either = either | (free > self.shares_.free)
@@ -325,9 +325,18 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         None where not `supported_`, or where the floor is not proved to follow the threat.
         """
         _, floor = self.lanes(X)
-        if self._judged is not self.floor_:  # read from a folder, or another one: what is certified is proved here
-            self._proved, self._judged = self.certify().verdict is Verdict.PROVED, self.floor_
-        return (floor > 0) & self.supported_ & self._proved
+        return (floor > 0) & self.supported_ & self.proved
+
+    @property
+    def proved(self) -> bool:
+        """Whether the floor, as it is in memory now, is proved to follow the threat.
+
+        Cost: one pass over its weights; the proof anew where it was read from a folder or anything in it is another.
+        """
+        check_is_fitted(self, "floor_")
+        if (now := made_of(self.floor_)) != self._judged:
+            self._proved, self._judged = self.certify().verdict is Verdict.PROVED, now
+        return self._proved
 
     def reasons(self, X: Any) -> list[Reason | None]:
         """For each row an irreducible set of present features that alone keep it alarmed; None without a floor's alarm.
@@ -390,6 +399,8 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "floor_")
         if ways_of(self.floor_) - {self.directions_}:
             return FloorProof(Verdict.UNKNOWN, "the floor was fitted to other directions than those of the threat")
+        if said := replaced(self.floor_):
+            return FloorProof(Verdict.UNKNOWN, said)
         return self.floor_.prove()
 
     def _read(self, X: Any) -> Any:

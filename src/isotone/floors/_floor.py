@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..certify import certify
+from ..certify._state import digest
 from ..verdict import Verdict
 from ._reading import narrow
 
@@ -38,9 +39,46 @@ class FloorProof:
 
 def ways_of(floor: Any) -> set[tuple[int, ...]]:
     """The directions that a fitted floor, or the parts of it, have; empty where it does not say."""
-    parts = getattr(floor, "floors_", None) or [part for part in [getattr(floor, "floor_", None)] if part is not None]
     own = {tuple(floor.directions_)} if hasattr(floor, "directions_") else set()
-    return own.union(*(ways_of(part) for part in parts))
+    return own.union(*(ways_of(part) for part in _parts(floor)))
+
+
+def replaced(floor: Any) -> str | None:
+    """Why a floor's own proof may not be of the scores that it gives, in a sentence; None where it is."""
+    kind = type(floor)
+    if own := sorted(name for name, value in vars(floor).items() if callable(getattr(kind, name, None))):
+        return f"{own[0]} was put on a {kind.__name__}, and no proof looks at that"
+
+    def depth(name: str) -> int:
+        return next((k for k, base in enumerate(kind.__mro__) if name in vars(base)), len(kind.__mro__))
+
+    if depth("scores") < depth("prove"):
+        return f"{kind.__name__} scores in a way of its own, and its proof is of another class"
+    return next((said for part in _parts(floor) if (said := replaced(part))), None)
+
+
+def _parts(floor: Any) -> list[Any]:
+    return getattr(floor, "floors_", None) or [part for part in [getattr(floor, "floor_", None)] if part is not None]
+
+
+def made_of(floor: Any) -> tuple[Any, ...]:
+    """What a proof of a fitted floor stands on: another where a part, a weight or a hook is another.
+
+    Of what is none of our floors, only which object it is. Cost: one pass over the weights.
+    """
+    network, booster = getattr(floor, "network_", None), getattr(floor, "booster_", None)
+    used = getattr(floor, "used_", None)
+    return (
+        id(floor),
+        sorted((name, id(value)) for name, value in vars(floor).items() if callable(value)),  # methods put on it
+        tuple(getattr(floor, "directions_", ())),
+        None if used is None else np.asarray(used).tolist(),
+        None if network is None else digest(network),
+        None if booster is None else booster.model_to_string(),
+        list(getattr(floor, "scales_", ())),
+        list(getattr(floor, "middles_", ())),
+        *(made_of(part) for part in _parts(floor)),
+    )
 
 
 class Floor(Protocol):

@@ -96,8 +96,13 @@ class GuardedFolder:
 
     @property
     def certified(self) -> bool:
-        """Whether the floor's alarms are certified: proved, of this detector, with enough benign rows for its rate."""
-        return self.proof.get("verdict") == "proved" and bool(self.detector.supported_) and not self.changes()
+        """Whether the floor's alarms are certified: proved, of this detector, with enough benign rows for its rate.
+
+        And proved of the floor as it is in memory: what was put on it since, such as a hook, is in no digest of files.
+        Cost: of the first time, the proof.
+        """
+        stored = self.proof.get("verdict") == "proved" and bool(self.detector.supported_) and not self.changes()
+        return stored and self.detector.proved
 
     @property
     def floor_threshold(self) -> float:
