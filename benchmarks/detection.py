@@ -128,6 +128,8 @@ def asked() -> argparse.Namespace:
     every = folded.FOLDED if options.folds else SETS
     options.sets = options.sets or list(QUICK_SETS if options.quick else every)
     options.models = options.models or list((*folded.COMPARED, *folded.OURS) if options.folds else MODELS)
+    if options.folds and (options.quick or not {*options.models} <= {*folded.COMPARED, *folded.OURS}):
+        parser.error(f"--folds has one form, the full one, of {', '.join((*folded.COMPARED, *folded.OURS))}")
     if options.minutes is None:
         options.minutes = MINUTES if options.quick else 0
     if options.seeds is None:

@@ -130,7 +130,10 @@ def guarded(
         **({} if lane is None else {"free": FrozenEstimator(Given(lane))}),
         **arguments,
     )
-    made.fit(rows.X, rows.y, validation=None if validation is None else (validation.X, validation.y))
+    if validation is None:
+        made.fit(rows.X, rows.y, groups=rows.groups)
+    else:
+        made.fit(rows.X, rows.y, validation=(validation.X, validation.y))
     if lane is None and made.free_ is not None:
         lane = as_scorer(made.free_.booster_, problem)
     return Guarded(made, lane)

@@ -560,7 +560,8 @@ def write(results: Path, docs: Path) -> Path:
 FOLDED = """Where a detector is given no rows for thresholds, it learns from all rows and sets its thresholds by folds of them. Here
 this is done for all models alike, with the rows of train and validation: each of five folds is scored by a fit to the
 others, all scores together set the threshold, and what is judged is fitted to all (`python benchmarks/detection.py --folds`).
-Settings are those chosen above. Boosters and networks of peers keep a tenth of what they are given to stop by.
+Settings and the rounds of boosters are those chosen above; networks of peers keep a tenth of what they are given to stop
+by. Programs of a package are in one fold. Attacks are the four that run on every split.
 """
 
 

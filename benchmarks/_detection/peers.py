@@ -37,7 +37,7 @@ class Model:
             rows only.
         settings: what is tried, the default first; a short form tries the first ones.
         said: one line for the page.
-        stops: whether validation rows choose its rounds or epochs.
+        stops: what validation rows choose: "rounds", of which a setting may say how many, "epochs", or nothing.
     """
 
     name: str
@@ -45,14 +45,15 @@ class Model:
     fit: Callable[[Setting, Problem, int, Known], Fitted]
     settings: tuple[Setting, ...]
     said: str
-    stops: bool = True
+    stops: str = ""
 
 
 def lightgbm(*, monotone: bool, contained: bool = True) -> Callable[[Setting, Problem, int, Known], Fitted]:
     def fit(setting: Setting, problem: Problem, seed: int, known: Known) -> Fitted:
         if not contained:
             problem = replace(problem, train=without_contained(problem))
-        family = BoosterFamily(monotone, threads=1, stops=STOPS)
+        setting = dict(setting)
+        family = BoosterFamily(monotone, threads=1, stops=setting.pop("rounds", STOPS))
         return Family(family.fit(problem.material, setting, seed), problem)
 
     return fit
@@ -77,6 +78,8 @@ def xgboost(setting: Setting, problem: Problem, seed: int, known: Known) -> Fitt
     """300 rounds; the best number of them by partial AUC on validation rows, as for LightGBM."""
     import xgboost as xgb
 
+    setting = dict(setting)
+    stops = setting.pop("rounds", STOPS)
     chosen = {
         "objective": "binary:logistic",
         "eta": 0.05,
@@ -90,9 +93,9 @@ def xgboost(setting: Setting, problem: Problem, seed: int, known: Known) -> Fitt
         "tree_method": "hist",
     }
     rows = xgb.DMatrix(problem.train.X.toarray(), problem.train.y)
-    booster = xgb.train(chosen, rows, num_boost_round=STOPS[-1])
+    booster = xgb.train(chosen, rows, num_boost_round=stops[-1])
     value = {}
-    for stop in STOPS:
+    for stop in stops:
         found = XGBoost(booster, stop).scores(problem.validation.X)
         value[stop] = partial_auc(found, problem.validation.y, SELECTION_RATE)
     return XGBoost(booster, max(value, key=value.__getitem__))
@@ -246,11 +249,12 @@ NETWORK: tuple[Setting, ...] = (
 )
 # fmt: off
 PEERS = (
-    Model("LightGBM, free", "free", lightgbm(monotone=False), LIGHTGBM, "no constraint"),
-    Model("network, free", "free", network(monotone=False), NETWORK, "isotone's network without its constraint"),
-    Model("LightGBM", "peer", lightgbm(monotone=True), LIGHTGBM, "its own monotone constraints"),
+    Model("LightGBM, free", "free", lightgbm(monotone=False), LIGHTGBM, "no constraint", "rounds"),
+    Model("network, free", "free", network(monotone=False), NETWORK, "isotone's network without its constraint",
+          "epochs"),
+    Model("LightGBM", "peer", lightgbm(monotone=True), LIGHTGBM, "its own monotone constraints", "rounds"),
     Model("LightGBM, contained left out", "peer", lightgbm(monotone=True, contained=False), LIGHTGBM,
-          "trained without the bad rows that some benign training row contains"),
+          "trained without the bad rows that some benign training row contains", "rounds"),
     Model("XGBoost", "peer", xgboost, (
         {},
         {"max_depth": 4},
@@ -258,7 +262,7 @@ PEERS = (
         {"eta": 0.1, "colsample_bytree": 1.0},
         {"max_depth": 8, "reg_lambda": 10.0},
         {"scale_pos_weight": 0.2},
-    ), "its own monotone constraints"),
+    ), "its own monotone constraints", "rounds"),
     Model("logistic", "peer", logistic, (
         {"l2": 1e-4, "scale": 0.0},
         {"l2": 1e-3, "scale": 0.0},
@@ -266,7 +270,7 @@ PEERS = (
         {"l2": 1e-3, "scale": 0.5},
         {"l2": 1e-4, "scale": 0.5},
         {"l2": 1e-4, "scale": 0.0, "weight": 0.2},
-    ), "weights from 0 up, by L-BFGS-B", stops=False),
+    ), "weights from 0 up, by L-BFGS-B"),
     Model("tanh network", "peer", tanh, (
         {"width": 32, "rate": 3e-3},
         {"width": 128, "rate": 1e-3},
@@ -274,7 +278,7 @@ PEERS = (
         {"width": 32, "rate": 3e-3, "layers": 2},
         {"width": 32, "rate": 3e-3, "weight": 0.2},
         {"width": 128, "rate": 3e-3, "decay": 1e-4},
-    ), "weights from 0 up and tanh (Fleshman et al. 2018)"),
+    ), "weights from 0 up and tanh (Fleshman et al. 2018)", "epochs"),
     Model("pattern rule", "peer", pattern, (
         {"weights": "one", "quantile": 0.999},
         {"weights": "rare", "quantile": 0.999},
@@ -282,6 +286,6 @@ PEERS = (
         {"weights": "rare", "quantile": 1.0},
         {"weights": "ratio", "quantile": 1.0},
         {"weights": "one", "quantile": 1.0},
-    ), "the pilot: overlap with a training malware beyond benign ones, the largest", stops=False),
+    ), "the pilot: overlap with a training malware beyond benign ones, the largest"),
 )
 # fmt: on

@@ -113,12 +113,13 @@ def programs(data: Path, seed: int) -> Problem:
 
     rows = debian_programs()
     y = labels_of(rows, "network", None)
-    at = split(y, np.array(rows["source"].to_pylist()), SHARES, seed)
+    packages = np.array(rows["source"].to_pylist())
+    at = split(y, packages, SHARES, seed)
     encoder = Encoder.fit(
         rows.take(pa.array(at.train)), label="network", names="imports", min_rows=MIN_ROWS, max_names=20_000
     )
     X = csr(encoder.encode(rows).names)
-    sides, notes = apart(*(Side(X[part], y[part]) for part in (at.train, at.validation, at.test)))
+    sides, notes = apart(*(Side(X[part], y[part], packages[part]) for part in (at.train, at.validation, at.test)))
     return Problem("programs", encoder.features, np.ones(X.shape[1], int), True, *sides, notes=notes)
 
 

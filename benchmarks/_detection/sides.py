@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,16 +28,23 @@ class Side:
     Args:
         X: scipy CSR, float32, sorted indices, no stored zeros.
         y: int64, 1 is bad.
+        groups: what belongs together beside equal rows, where the set says so.
     """
 
     X: Any
     y: np.ndarray
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
 
     def take(self, at: np.ndarray) -> Side:
-        return Side(self.X[at], self.y[at])
+        return Side(self.X[at], self.y[at], None if self.groups is None else self.groups[at])
+
+    def beside(self, other: Side) -> Side:
+        """The rows of both."""
+        groups = None if self.groups is None else np.concatenate([self.groups, other.groups])
+        return Side(sp.vstack([self.X, other.X], format="csr"), np.concatenate([self.y, other.y]), groups)
 
     @property
     def benign(self) -> Side:
@@ -129,6 +136,6 @@ def apart(train: Side, validation: Side, test: Side) -> tuple[tuple[Side, Side, 
         at, y, counts = single(side.X, side.y)
         repeats = np.array([vector in seen for vector in vectors(side.X[at])], dtype=bool)
         notes[name] = {**counts, "vectors left out (on an earlier side)": int(repeats.sum())}
-        found.append(Side(side.X[at[~repeats]], y[~repeats]))
+        found.append(replace(side.take(at[~repeats]), y=y[~repeats]))
         seen.update(vectors(found[-1].X))
     return (found[0], found[1], found[2]), notes

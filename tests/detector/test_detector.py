@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -270,25 +271,77 @@ def test_rows_in_no_fit_set_the_thresholds():
     assert by_heart.fit(X, y).score(X, y) == 1.0
 
 
+class Recording(AdditiveFloor):
+    """Keeps which groups (the first column) each fit saw and each scoring met."""
+
+    met: ClassVar[list[tuple[object, set[float], set[float]]]] = []
+
+    def fit(self, X, y, directions, **settings):
+        self.fitted_to = set(np.asarray(X)[:, 0].tolist())
+        return super().fit(X, y, directions, **settings)
+
+    def scores(self, X):
+        Recording.met.append((self, self.fitted_to, set(np.asarray(X)[:, 0].tolist())))
+        return super().scores(X)
+
+    def prove(self):
+        return super().prove()
+
+
 def test_rates_of_folds_hold_for_new_rows():
-    X, y = rows(1200, seed=3)
-    detector = isotone.Detector(max_false_alarm_rate=0.05, **{**FOLDED, "folds": 5}).fit(X, y)
-    new, labels = rows(20_000, seed=4)
-    assert 0.02 < (detector.predict(new) == 1)[labels == 0].mean() < 0.08
-    told = detector.detection_
-    assert told.low < (detector.predict(new) == 1)[labels == 1].mean() < told.high + 0.05
+    """Each fold would choose a penalty of its own, and scores of several scales would meet one threshold."""
+    rates = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        X = (rng.random((8_500, 60)) < 0.2).astype(float)
+        y = (rng.random(8_500) < 1 / (1 + np.exp(-(X[:, :12].sum(1) - 3)))).astype(int)
+        settings = {"floor": AdditiveFloor(), "free": None, "max_false_alarm_rate": 0.05, "random_state": 0}
+        detector = isotone.Detector(**settings).fit(X[:500], y[:500])
+        rates.append((detector.predict(X[500:]) == 1)[y[500:] == 0].mean())
+    assert 0.035 < np.mean(rates) < 0.06
+    assert max(rates) < 0.1
 
 
-def test_equal_rows_and_rows_of_a_group_set_no_threshold_by_a_fit_that_knew_them():
-    X, y = rows(900)
-    twice, labels = np.concatenate([X, X]), np.concatenate([y, y])
-    detector = isotone.Detector(max_false_alarm_rate=0.05, **FOLDED)
-    detector.fit(twice, labels)
-    assert detector.shares_.benign == (labels == 0).sum()  # equal rows are in one fold
-    detector.fit(twice, labels, groups=np.arange(len(twice)))
-    assert 0 < detector.shares_.benign < 0.6 * (labels == 0).sum()  # or are left out where groups part them
+def test_rows_of_a_group_are_in_one_fold_of_the_choice_and_of_the_thresholds():
+    X, y = rows(600)
+    X[:, 0] = np.arange(600) // 4  # the group, where the recording sees it
+    groups = [f"family {g:.0f}" for g in X[:, 0]]
+    best = BestFloor([Recording(strength=1.0), Recording(strength=3.0)], groups=((0,), (1,)))
+    Recording.met.clear()
+    detector = isotone.Detector(floor=best, free=None, max_false_alarm_rate=0.1, random_state=0)
+    detector.fit(X, y, groups=groups)
+    others = [(fit, met) for floor, fit, met in Recording.met if floor is not detector.floor_.floor_]
+    assert len(others) == 2 * 3 + 5  # three folds to choose by; five for thresholds, of what was chosen only
+    assert not any(fit & met for fit, met in others)
+    assert detector.floor_.floor_.fitted_to == set(X[:, 0].tolist())
+    assert detector.shares_.benign == (y == 0).sum()
     with pytest.raises(BadInput, match="groups, row 2: its group is missing"):
-        detector.fit(twice, labels, groups=["a", "", *["b"] * (len(twice) - 2)])
+        detector.fit(X, y, groups=["a", "", *groups[2:]])
+
+
+def test_both_lanes_in_use_are_fitted_to_all_rows():
+    X, y = rows(900)
+    detector = isotone.Detector(free=LogisticRegression(), max_false_alarm_rate=0.05, **FOLDED).fit(X, y)
+    assert np.array_equal(detector.free_.coef_, LogisticRegression().fit(X, y).coef_)
+    seed = int(np.random.RandomState(0).randint(2**31 - 1))
+    alike = PatternFloor(units=200, steps=15).fit(X, y, (1,) * X.shape[1], rate=0.025, seed=seed)
+    assert np.array_equal(detector.floor_.scores(X), alike.scores(X))
+
+
+def test_equal_rows_set_no_threshold_by_a_fit_that_knew_them():
+    rng = np.random.default_rng(0)
+    X, y = rng.random((500, 10)), rng.integers(0, 2, 500)
+    twice, labels = np.concatenate([X, X]), np.concatenate([y, y])
+    by_heart = KNeighborsClassifier(1)
+    detector = isotone.Detector(free=by_heart, max_false_alarm_rate=0.05, **FOLDED).fit(twice, labels)
+    assert detector.shares_.benign == (labels == 0).sum()
+    assert detector.detection_.rate < 0.2
+
+
+def test_folds_that_cannot_be_had_are_one_sentence():
+    X, y = rows(300)
+    with pytest.raises(BadInput, match="folds: 150 came, and some fold would hold fewer than two rows of a label"):
+        isotone.Detector(max_false_alarm_rate=0.05, **{**FOLDED, "folds": 150}).fit(X, y)
 
 
 def test_a_frozen_lane_cannot_be_fitted_to_folds():
@@ -300,16 +353,19 @@ def test_a_frozen_lane_cannot_be_fitted_to_folds():
     assert apart.shares_.benign < 0.3 * (y == 0).sum()
 
 
-def test_folds_fit_what_was_chosen_and_choose_no_more():
+def test_what_is_settled_chooses_no_more():
     X, y = rows(900)
-    best = BestFloor([PatternFloor(units=50, steps=5), AdditiveFloor()], groups=((0, 1),))
-    detector = isotone.Detector(floor=best, free=None, max_false_alarm_rate=0.05, random_state=0).fit(X, y)
-    settled = detector.floor_.settled()
+    ways = (1,) * X.shape[1]
+    best = BestFloor([PatternFloor(units=50, steps=5), AdditiveFloor()], groups=((0, 1),)).fit(X, y, ways, rate=0.05)
+    settled = best.settled()
     assert isinstance(settled, SumFloor)
-    assert settled.units == detector.floor_.units_
-    again = settled.fit(X, y, (1,) * X.shape[1], rate=0.05, seed=detector.random_state)
-    assert again.middles_ == detector.floor_.floor_.middles_
-    assert detector.certify().verdict is Verdict.PROVED
+    assert settled.floors[1] == AdditiveFloor(strength=best.floor_.floors_[1].strength_)
+    half = settled.fit(X[:450], y[:450], ways, rate=0.05)
+    assert half.middles_ == best.floor_.middles_
+    assert half.scales_ == best.floor_.scales_
+    assert half.settled().units == settled.units
+    with pytest.raises(BadInput, match="SumFloor: units="):
+        SumFloor([AdditiveFloor()], units=[(0.0, 0.0)]).fit(X, y, ways)
 
 
 def test_labels_may_be_words(unseen):
@@ -319,12 +375,13 @@ def test_labels_may_be_words(unseen):
 
 
 def test_a_detector_is_saved_and_read_without_pickle(fitted, unseen, tmp_path):
-    fitted.save(tmp_path / "detector")
+    fitted.set_params(folds=6).save(tmp_path / "detector")
     again = isotone.Detector.load(tmp_path / "detector")
     X, _ = unseen
     assert np.array_equal(again.decision_function(X), fitted.decision_function(X))
     assert np.array_equal(again.certified(X), fitted.certified(X))
     assert again.certify().verdict is Verdict.PROVED
+    assert again.folds == fitted.folds == 6
     assert not list((tmp_path / "detector").rglob("*.pkl"))
     with pytest.raises(CannotWrite, match="there already"):
         fitted.save(tmp_path / "detector")

@@ -237,10 +237,13 @@ def folds(labels: ArrayLike, n: int, seed: int = 0, families: ArrayLike | None =
         labels: shape (rows,), 0 and 1.
         n: how many folds.
         seed: of the order.
-        families: shape (rows,), of any kind; rows of a family are in one fold, by the label of its first row.
+        families: shape (rows,), groups of any kind; rows of a family are in one fold, by the label of its first row.
 
     Returns:
         None where a fold would have fewer than two rows of a label.
+
+    Raises:
+        BadInput: a row without its group.
 
     >>> isotone.data.folds([0, 1] * 6, 3, seed=1, families=[0, 1, 0, 1, 2, 3, 2, 3, 4, 5, 4, 5]).tolist()
     [0, 1, 0, 1, 1, 2, 1, 2, 2, 0, 2, 0]

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..attack import Moves
 from ..bounds import UNLIMITED, Needed, either
+from ..data import folds, row_hashes
 from ..directions import as_directions
 from ..errors import BadInput
 from ..evaluation import Interval, clopper_pearson, negatives_needed, platt
@@ -29,7 +30,7 @@ from ..threat import Roles, Threat
 from ..verdict import Verdict
 from . import _files, _free
 from ._budget import share
-from ._folds import FOLDS, dealt, few, out_of_fold
+from ._folds import FOLDS, few, out_of_fold
 from ._rows import PARTS, are_bits, columns, parts, together
 
 Scores = NDArray[np.float64]
@@ -64,7 +65,8 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         folds: where `fit` is given no rows to set thresholds on: with k folds thresholds are set on all rows, each
             scored by lanes that were fitted to the other folds, and the lanes in use are fitted to all rows; None: rows
             are held out. "auto": five; None where rows held out are enough (the budget of a hundred false alarms or
-            more), or where the free lane is frozen.
+            more), where the free lane is frozen, or where a label has fewer than ten rows. Cost: k fits of each lane
+            more.
         validation_fraction: share of the rows that are held out to set thresholds.
         random_state: of the split and both lanes.
 
@@ -78,7 +80,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             The split was chosen on these rows, among as many as the budget has alarms: rows of a test set come lower
             by little. With folds they are of lanes that were fitted to k - 1 of them.
         supported_: whether the held-out benign rows are enough for the rate; if not, nothing is certified. With folds
-            each row is held out once.
+            each row is held out once, and intervals are right as far as the lanes in use score like those of the folds.
         free_, floor_: the fitted lanes.
 
     Source: Fleshman et al. 2018 (arXiv 1806.06108) for the floor; docs/detection.md has the figures.
@@ -129,9 +131,9 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Args:
             X: shape (rows, features), dense, pandas or scipy-sparse.
             y: shape (rows,), two labels; the second in sorted order is the bad one.
-            validation: rows and labels (X, y) to set thresholds on, which nothing else is done with; by default some of
-                the rows are held out for it. Equal rows are never on both sides.
-            groups: shape (rows,); rows of a group stay together where rows are held out.
+            validation: rows and labels (X, y) to set thresholds on, which nothing else is done with; without, see
+                `folds`. Where rows are held out, equal rows are never on both sides.
+            groups: shape (rows,); rows of a group stay together, in folds and where rows are held out.
             feature_names: names for the threat's globs, where X has none (then they are x0, x1, ...).
 
         Raises:
@@ -154,16 +156,13 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         X = columns(X, self._kept)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         rate = self.max_false_alarm_rate * (1.0 if self.free is None else _FLOOR_SHARE)
-        count = 0 if validation is not None else self._folds(labels)
-        if by := dealt(X, labels, groups, count, seed) if count else None:
-            fold, alone = by
+        fold = self._fold(X, labels, groups, seed) if validation is None else None
+        if fold is not None:
             train = (X, labels)
             self.free_ = None if self.free is None else _free.fitted(self.free, X, labels, seed)
             self.floor_ = self._fit_floor(train, None, groups, rate, seed)
-            found = out_of_fold(self.free, self.floor_, X, labels, fold, self.directions_, rate, seed)
-            self._set_thresholds(
-                None if found[0] is None else found[0][alone], found[1][alone], labels[alone], held=True
-            )
+            found = out_of_fold(self.free, self._floor(), self.floor_, X, labels, fold, self.directions_, rate, seed)
+            self._set_thresholds(*found, labels, held=True)
         else:
             train, choose, measure, held, families = self._parts(X, labels, groups, validation, seed)
             every = together(train, choose) if held else train
@@ -186,17 +185,27 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not isinstance(loss, Real) or not 0 <= float(loss) <= 1:
             raise BadInput("max_clean_loss", f"{self.max_clean_loss!r} came", "a share from 0 to 1 is right")
 
-    def _folds(self, labels: NDArray[np.int64]) -> int:
-        """How many; 0: rows are held out."""
+    def _fold(self, X: Any, labels: NDArray[np.int64], groups: Any, seed: int) -> NDArray[np.int64] | None:
+        """The fold of each row; None: rows are held out.
+
+        Equal rows are in one fold, as they may be one sample twice; where groups say what belongs together, they are
+        what is kept together, and equal rows of two groups are two.
+        """
         frozen = isinstance(self.free, FrozenEstimator)
-        if self.folds is None or self.folds == "auto":
-            wanted = self.folds == "auto" and not frozen
-            return FOLDS if wanted and few(labels, self.validation_fraction, self.max_false_alarm_rate) else 0
+        count = self.folds
+        if count is None or count == "auto":
+            if count is None or frozen or not few(labels, self.validation_fraction, self.max_false_alarm_rate):
+                return None
+            return folds(labels, FOLDS, seed, row_hashes(X) if groups is None else groups)
         if frozen:
             raise BadInput(
-                "folds", f"{self.folds} came with a frozen free lane", "None is right: it cannot be fitted to folds"
+                "folds", f"{count} came with a frozen free lane", "None is right: it cannot be fitted to folds"
             )
-        return int(self.folds)
+        found = folds(labels, int(count), seed, row_hashes(X) if groups is None else groups)
+        if found is None:
+            came = f"{count} came, and some fold would hold fewer than two rows of a label"
+            raise BadInput("folds", came, "fewer are right, or None: then rows are held out")
+        return found
 
     def _understand(self, width: int, feature_names: Any) -> None:
         """Roles and directions, and which columns may be used."""
@@ -249,12 +258,16 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         measure = (held_X, np.searchsorted(self.classes_, held_y))
         return (X[a], labels[a]), (X[b], labels[b]), measure, True, _of(groups, a, b)
 
+    def _floor(self) -> Any:
+        """Not fitted."""
+        if isinstance(self.floor, str):
+            if self.floor != "auto":
+                raise BadInput("floor", f"{self.floor!r} came", "'auto' or a floor of isotone.floors is right")
+            return best_floor()
+        return self.floor
+
     def _fit_floor(self, train: Any, choose: Any, families: Any, rate: float, seed: int) -> Any:
-        floor = self.floor
-        if isinstance(floor, str):
-            if floor != "auto":
-                raise BadInput("floor", f"{floor!r} came", "'auto' or a floor of isotone.floors is right")
-            floor = best_floor()
+        floor = self._floor()
         more = {"families": families} if isinstance(floor, BestFloor) and families is not None else {}
         return copy.deepcopy(floor).fit(*train, self.directions_, rate=rate, seed=seed, validation=choose, **more)
 

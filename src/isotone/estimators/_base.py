@@ -209,8 +209,8 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         for name in {"hidden", "embedding"} & set(said):
             said[name] = tuple(said[name])
         tried: tuple[Size, ...] = (self.size_,) if again else FEW if few else (MANY,)
-        if said.get("hidden") and not again:
-            tried = tuple(size for size in tried if size.hidden)  # with layers it would be no line
+        if not again and (said.get("hidden") or {"embedding", "stretches"} & set(said)):
+            tried = tuple(size for size in tried if size.hidden)  # with these it would be no line
         every = list(dict.fromkeys(size._replace(**said) for size in tried))
         return every[:1] if "epochs" in said else every
 

@@ -42,8 +42,9 @@ class MonotoneRegressor(RegressorMixin, MonotoneEstimator):  # type: ignore[misc
 
     Up to 1,000 rows every step takes all rows in float64: a row of weight 2 is two rows, one of weight 0 is none. What
     is "by folds" is then the best of five on five folds of the rows, equal rows together: (16, 16), 2 stretches and 80
-    steps with a decay of 0.3; the same with a decay of 3; with 160 steps; with (32, 32) and 1 stretch; a line (where
-    `hidden` is not given). Where `epochs` is given, rows are held out, or fewer than 50 rows differ, it is the first.
+    steps with a decay of 0.3; the same with a decay of 3; with 160 steps; with (32, 32) and 1 stretch; and, where
+    `hidden`, `embedding` and `stretches` are not given, a line (one member, no embedding; free numbers bend far out).
+    Where `epochs` is given, rows are held out, or fewer than 50 rows differ, it is the first.
 
     Attributes: `network_`, `encoder_`, `history_` (a loss per epoch), `n_iter_`, `size_` (what "auto" stood for),
     `n_features_in_`.

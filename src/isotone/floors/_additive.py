@@ -6,7 +6,7 @@ The plainest monotone score, and on wide sparse rows of few bad ones often the o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -74,6 +74,7 @@ class AdditiveFloor(OfNetwork):
         parts = sparse.vstack(sides).tocsr().astype(np.float64)
         coded = _Rows(parts, np.repeat([1, 0], [len(rows.bad_weight), len(rows.benign_weight)]), weight)
         strength = _strength(coded, rate, seed, progress) if self.strength is None else self.strength
+        self.strength_ = strength
         weights, intercept = _logistic(coded, strength)
         with torch.no_grad():
             self.network_.weight.copy_(torch.from_numpy(weights)[None])
@@ -81,6 +82,10 @@ class AdditiveFloor(OfNetwork):
         self.network_.eval()
         tick(progress, 1.0, "sum")
         return self
+
+    def settled(self) -> Self:
+        """The same, not fitted, with the strength that was chosen."""
+        return replace(self, strength=self.strength_)
 
 
 class _Rows(NamedTuple):

@@ -63,6 +63,9 @@ class SumFloor:
         given = list(self.weights or [1.0] * len(self.floors))
         if len(given) != len(self.floors) or not all(weight > 0 for weight in given):
             raise BadInput("SumFloor", f"weights={given} came", "one above 0 per floor is right")
+        known = self.units
+        if known is not None and (len(known) != len(self.floors) or not all(size > 0 for _, size in known)):
+            raise BadInput("SumFloor", f"units={list(known)} came", "(middle, size above 0) per floor is right")
         fitted = [
             copy.deepcopy(floor).fit(
                 X,
@@ -89,7 +92,7 @@ class SumFloor:
         return cls(list(fitted))._set(fitted, units)
 
     def _set(self, fitted: Sequence[Any], units: Sequence[tuple[float, float]]) -> Self:
-        self.floors_ = list(fitted)
+        self.floors_, self.units_ = list(fitted), [(float(middle), float(size)) for middle, size in units]
         self.middles_ = [float(middle) for middle, _ in units]
         self.scales_ = [float(1 / size) for _, size in units]
         return self
@@ -100,6 +103,11 @@ class SumFloor:
         for floor, middle, scale in zip(self.floors_, self.middles_, self.scales_, strict=True):
             total = total + (floor.scores(X) - middle) * scale  # each step keeps order, in floats too: scale >= 0
         return total
+
+    def settled(self) -> Any:
+        """The same sum, in these units, of parts that choose nothing any more."""
+        parts = [_settled(fitted, own) for fitted, own in zip(self.floors_, self.floors, strict=True)]
+        return SumFloor(parts, units=self.units_)
 
     def prove(self) -> FloorProof:
         """Of every part; a sum with weights of at least 0 follows what all its parts follow."""
@@ -216,10 +224,9 @@ class BestFloor:
             while max(detected for _, detected in self.found_) < _SOME and 3 * self.rate_ < 1:
                 self.rate_ *= 2
                 units = self._choose(scores, labels, fold)
-        self.units_ = [units[k] for k in self.chosen_]
         every = np.arange(len(labels))
         taken = [fitted(k, every, steps - len(self.chosen_) + done) for done, k in enumerate(self.chosen_)]
-        self.floor_: Any = taken[0] if len(taken) == 1 else SumFloor.of(taken, self.units_)
+        self.floor_: Any = taken[0] if len(taken) == 1 else SumFloor.of(taken, [units[k] for k in self.chosen_])
         tick(progress, 1.0, "floor")
         return self
 
@@ -249,8 +256,13 @@ class BestFloor:
 
     def settled(self) -> Any:
         """What was chosen, to be fitted to other rows without choosing again."""
-        parts = [copy.deepcopy(self.candidates[k]) for k in self.chosen_]
-        return parts[0] if len(parts) == 1 else SumFloor(parts, units=self.units_)
+        given = [self.candidates[k] for k in self.chosen_]
+        if len(given) == 1:
+            return _settled(self.floor_, given[0])
+        return SumFloor(
+            [_settled(fitted, own) for fitted, own in zip(self.floor_.floors_, given, strict=True)],
+            units=self.floor_.units_,
+        )
 
     def scores(self, X: Any) -> Scores:
         """See `Floor`."""
@@ -279,6 +291,11 @@ def best_floor() -> BestFloor:
         trees = [BoosterFloor(prune=False), BoosterFloor(prune=False, l2=20.0)]
         return BestFloor([*candidates, *trees], ((0,), (1, 3), (2, 3), (2, 4)))
     return BestFloor(candidates, ((0,), (1,), (2,)))
+
+
+def _settled(fitted: Any, given: Any) -> Any:
+    """A floor, not fitted, that chooses nothing that is chosen."""
+    return fitted.settled() if hasattr(fitted, "settled") else copy.deepcopy(given)
 
 
 def floor_from_state(state: dict[str, Tensor], facts: dict[str, Any]) -> Any:
