@@ -1,6 +1,7 @@
 """Splitting: no group and no feature vector on two sides, whatever comes."""
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import assume, given, settings
@@ -136,6 +137,8 @@ REFUSED = [
     ({"y": [0, 1], "groups": ["a", None]}, "groups, row 2: its group is missing", "no group"),
     ({"y": [0, 1], "groups": ["a", ""]}, "groups, row 2: its group is missing", "an empty group"),
     ({"y": [0, 1], "groups": [1.0, float("nan")]}, "groups, row 2: its group is missing", "NaN as a group"),
+    ({"y": [0, 1], "groups": ["a", float("nan")]}, "groups, row 2: its group is missing", "NaN among texts"),
+    ({"y": [0, 1], "groups": pd.array(["a", None], "string")}, "groups, row 2: its group is missing", "NA of pandas"),
     ({"y": [0, 1] * 4}, "from 8 groups; each side needs 2 of each. Bring more rows", "too few rows"),
     ({"y": [0] * 99 + [1] * 5}, "validation got 1 positives and 20 negatives", "too few positives"),
     ({"y": [0, 1] * 50, "groups": [1] * 100}, "train got 50 positives and 50 negatives, validation got 0", "one group"),

@@ -93,7 +93,7 @@ def split(
     shares = _shares(fractions)
     hashes = None if vectors is None else _aligned("vectors", np.asarray(vectors), len(labels))
     if groups is not None:
-        names = _groups(_aligned("groups", np.asarray(groups), len(labels)))
+        names = _groups(_aligned("groups", _names(groups), len(labels)))
     else:
         names = np.arange(len(labels)) if hashes is None else hashes
     unique, group = np.unique(names, return_inverse=True)
@@ -208,11 +208,21 @@ def _aligned(where: str, values: NDArray[Any], rows: int) -> NDArray[Any]:
 def _groups(names: NDArray[Any]) -> NDArray[Any]:
     """The names of the groups; rows without one would all be taken for one group."""
     for row, name in enumerate(names.tolist()):
-        if name is None or name == "" or name != name:  # noqa: PLR0124 - NaN
+        if _is_missing(name):
             raise BadInput(
                 f"groups, row {row + 1}", "its group is missing", "every row needs one", "Name it, or drop the row."
             )
     return names.astype(str) if names.dtype == object else names
+
+
+def _is_missing(name: Any) -> bool:
+    """None, nothing, NaN, and what pandas has for them: NA is neither equal to anything nor unequal."""
+    return name is None or type(name).__name__ in ("NAType", "NaTType") or name == "" or name != name  # noqa: PLR0124
+
+
+def _names(groups: ArrayLike) -> NDArray[Any]:
+    """As an array; of a list as it is, as numpy makes a text "nan" of NaN among texts."""
+    return np.array(groups, dtype=object) if isinstance(groups, list | tuple) else np.asarray(groups)
 
 
 def _check_parts(
@@ -249,7 +259,7 @@ def folds(labels: ArrayLike, n: int, seed: int = 0, families: ArrayLike | None =
     [0, 1, 0, 1, 1, 2, 1, 2, 2, 0, 2, 0]
     """
     y = np.asarray(labels)
-    names = np.arange(len(y)) if families is None else _groups(_aligned("groups", np.asarray(families), len(y)))
+    names = np.arange(len(y)) if families is None else _groups(_aligned("groups", _names(families), len(y)))
     _, first, family = np.unique(names, return_index=True, return_inverse=True)
     rng, found = np.random.default_rng(seed), np.empty(len(first), dtype=np.int64)
     for label in (0, 1):

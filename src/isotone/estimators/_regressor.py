@@ -22,7 +22,7 @@ class MonotoneRegressor(RegressorMixin, MonotoneEstimator):  # type: ignore[misc
         hidden: width of each monotone hidden layer; none is an additive model. "auto": by folds, else (64, 64).
         embedding: widths of the layers that free features pass first. "auto": (16, 8) up to 1,000 rows, else (64, 32).
         stretches: ramps per number, at its weighted quantiles; "auto": by folds, else one for 250 rows, 4 to 64.
-        members: networks trained side by side; their mean predicts. "auto": 4 up to 1,000 rows, else 1.
+        members: networks trained side by side; their mean predicts. "auto": 4 up to 1,000 rows (a line: 1), else 1.
         learning_rate, weight_decay, batch_size, dropout: of AdamW with a one-cycle schedule; decay "auto": by folds,
             else 0.6.
         epochs: passes over the rows, or steps on all of them; "auto": by folds, else 16 epochs.
