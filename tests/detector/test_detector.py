@@ -21,7 +21,7 @@ import isotone
 from isotone import Threat, Verdict
 from isotone.detector import NotSupported
 from isotone.errors import BadInput, CannotWrite
-from isotone.floors import AdditiveFloor, BestFloor, PatternFloor, SumFloor
+from isotone.floors import AdditiveFloor, BestFloor, BoosterFloor, PatternFloor, SumFloor
 
 FOLDED = {"floor": PatternFloor(units=200, steps=15), "random_state": 0}
 QUICK = {**FOLDED, "folds": None}
@@ -441,7 +441,7 @@ def conforms(detector):
 
 
 def test_scikit_learn_has_nothing_against_the_detector():
-    assert conforms(isotone.Detector(floor=PatternFloor(steps=5), folds=None))
+    assert conforms(isotone.Detector(free=LogisticRegression(), floor=BoosterFloor(trees=5)))
 
 
 @pytest.mark.slow
