@@ -338,6 +338,17 @@ def test_equal_rows_set_no_threshold_by_a_fit_that_knew_them():
     assert detector.detection_.rate < 0.2
 
 
+def test_what_takes_long_says_where_it_is_when_asked(capsys):
+    X, y = rows(600)
+    settings = {"free": LogisticRegression(), "max_false_alarm_rate": 0.1}
+    isotone.Detector(**settings, **FOLDED).fit(X, y)
+    assert capsys.readouterr().err == ""
+    isotone.Detector(**settings, **FOLDED, verbose=1).fit(X, y)
+    assert [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()] == ["free lane", "floor", "folds"]
+    isotone.Detector(**settings, **QUICK, verbose=1).fit(X, y)
+    assert [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()] == ["free lane", "floor"]
+
+
 def test_folds_that_cannot_be_had_are_one_sentence():
     X, y = rows(300)
     with pytest.raises(BadInput, match="folds: 150 came, and some fold would hold fewer than two rows of a label"):

@@ -26,6 +26,7 @@ from ..errors import BadInput
 from ..evaluation import Interval, clopper_pearson, negatives_needed, platt
 from ..explain import Reason, importance, sufficient_reasons
 from ..floors import BestFloor, FloorProof, best_floor, made_of, replaced, ways_of
+from ..progress import Progress
 from ..threat import Roles, Threat
 from ..verdict import Verdict
 from . import _files, _free
@@ -69,6 +70,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             more.
         validation_fraction: share of the rows that are held out to set thresholds.
         random_state: of the split and both lanes.
+        verbose: 1 shows progress bars.
 
     Attributes:
         classes_: the two labels; the second is the bad one.
@@ -107,6 +109,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         folds: Any = "auto",
         validation_fraction: float = 0.25,
         random_state: Any = None,
+        verbose: int = 0,
     ) -> None:
         self.threat = threat
         self.max_false_alarm_rate = max_false_alarm_rate
@@ -116,6 +119,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.folds = folds
         self.validation_fraction = validation_fraction
         self.random_state = random_state
+        self.verbose = verbose
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -157,20 +161,25 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         rate = self.max_false_alarm_rate * (1.0 if self.free is None else _FLOOR_SHARE)
         fold = self._fold(X, labels, groups, seed) if validation is None else None
-        if fold is not None:
-            train = (X, labels)
-            self.free_ = None if self.free is None else _free.fitted(self.free, X, labels, seed)
-            self.floor_ = self._fit_floor(train, None, groups, rate, seed)
-            found = out_of_fold(self.free, self._floor(), self.floor_, X, labels, fold, self.directions_, rate, seed)
-            self._set_thresholds(*found, labels, held=True)
-        else:
-            train, choose, measure, held, families = self._parts(X, labels, groups, validation, seed)
-            every = together(train, choose) if held else train
-            self.free_ = None if self.free is None else _free.fitted(self.free, every[0], every[1], seed)
-            self.floor_ = self._fit_floor(train, choose if held else None, families if held else None, rate, seed)
-            free = None if self.free_ is None else _free.scores(self.free_, measure[0])
-            self._set_thresholds(free, self.floor_.scores(measure[0]), measure[1], held=held)
-        self._learn_reasons(*train)
+        with Progress(shown=bool(self.verbose)) as progress:
+            if fold is not None:
+                train = (X, labels)
+                self.free_ = self._fit_free(X, labels, seed, progress)
+                self.floor_ = self._fit_floor(train, None, groups, rate, seed, progress)
+                bar = progress.bar("folds", int(fold.max()) + 1)
+                found = out_of_fold(
+                    self.free, self._floor(), self.floor_, X, labels, fold, self.directions_, rate, seed, bar.update
+                )
+                self._set_thresholds(*found, labels, held=True)
+            else:
+                train, choose, measure, held, families = self._parts(X, labels, groups, validation, seed)
+                choose, families = (choose, families) if held else (None, None)
+                every = train if choose is None else together(train, choose)
+                self.free_ = self._fit_free(every[0], every[1], seed, progress)
+                self.floor_ = self._fit_floor(train, choose, families, rate, seed, progress)
+                free = None if self.free_ is None else _free.scores(self.free_, measure[0])
+                self._set_thresholds(free, self.floor_.scores(measure[0]), measure[1], held=held)
+            self._learn_reasons(*train)
         return self
 
     def _check_settings(self) -> None:
@@ -266,10 +275,26 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return best_floor()
         return self.floor
 
-    def _fit_floor(self, train: Any, choose: Any, families: Any, rate: float, seed: int) -> Any:
-        floor = self._floor()
-        more = {"families": families} if isinstance(floor, BestFloor) and families is not None else {}
-        return copy.deepcopy(floor).fit(*train, self.directions_, rate=rate, seed=seed, validation=choose, **more)
+    def _fit_free(self, X: Any, labels: NDArray[np.int64], seed: int, progress: Progress) -> Any:
+        if self.free is None:
+            return None
+        bar = progress.bar("free lane", 1)
+        found = _free.fitted(self.free, X, labels, seed)
+        bar.finish()
+        return found
+
+    def _fit_floor(  # noqa: PLR0917 - rows to learn and to choose from, and how
+        self, train: Any, choose: Any, families: Any, rate: float, seed: int, progress: Progress
+    ) -> Any:
+        floor, bar = self._floor(), progress.bar("floor", 100)
+        more: dict[str, Any] = {}
+        if isinstance(floor, BestFloor) and families is not None:
+            more["families"] = families
+        if progress.shown:
+            more["progress"] = lambda share, what: bar.update(int(99 * share), what)
+        found = copy.deepcopy(floor).fit(*train, self.directions_, rate=rate, seed=seed, validation=choose, **more)
+        bar.finish()
+        return found
 
     def _set_thresholds(self, free: Scores | None, floor: Scores, labels: NDArray[np.int64], *, held: bool) -> None:
         self.measured_ = (free, floor, labels)

@@ -10,6 +10,7 @@ not stand on any rate.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ def out_of_fold(  # noqa: PLR0917 - two lanes, rows, and how a floor is fitted
     directions: tuple[int, ...],
     rate: float,
     seed: int,
+    watch: Callable[[int], object],
 ) -> tuple[Scores | None, Scores]:
     """What lanes that were fitted to the other folds give the rows of each fold.
 
@@ -48,6 +50,7 @@ def out_of_fold(  # noqa: PLR0917 - two lanes, rows, and how a floor is fitted
         X, labels: all rows.
         fold: shape (rows,).
         directions, rate, seed: as for `Floor.fit`.
+        watch: told how many folds are done.
     """
     settled = fitted.settled() if hasattr(fitted, "settled") else floor
     by_free = None if free is None else np.empty(len(labels))
@@ -58,4 +61,5 @@ def out_of_fold(  # noqa: PLR0917 - two lanes, rows, and how a floor is fitted
             by_free[held] = _free.scores(_free.fitted(free, X[rest], labels[rest], seed), X[held])
         other = copy.deepcopy(settled).fit(X[rest], labels[rest], directions, rate=rate, seed=seed)
         by_floor[held] = other.scores(X[held])
+        watch(part + 1)
     return by_free, by_floor
