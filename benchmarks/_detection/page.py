@@ -576,6 +576,8 @@ def folded(results: Path) -> str:
         f"{circumstances(found, 'folds')[:-1]}. Of {total['alarms']:,} certified alarms that were attacked **{total['undone']} were undone**.\n",
         targets(made),
         *(f"### {name}, by folds\n\n{set_table(made, name)}" for name in SETS if models_of(made, name)),
+        "### What the floor costs, by folds\n",
+        trade_table(made),
     ]
     return "\n".join(parts)
 
