@@ -90,6 +90,15 @@ def test_training_goes_on_as_it_was_chosen_also_from_a_folder(tmp_path):
     assert np.array_equal(model.predict(rows), read.predict(rows))
 
 
+def test_a_network_that_goes_on_is_of_the_size_that_it_has():
+    rng = np.random.default_rng(0)
+    rows, noise = rng.random((150, 3)), rng.normal(size=150)
+    model = fitted(rows, noise, warm_start=True, hidden=(6,), epochs=3)
+    model.set_params(hidden=(5, 5), stretches=4, epochs=2).fit(rows, noise)
+    assert model.size_.hidden == (6,) == tuple(model.network_.arguments["hidden"])
+    assert (model.size_.stretches, model.n_iter_) == (FEW[0].stretches, 2)
+
+
 UNCHOSEN = {
     "the length is said": ({"epochs": 80}, 150),
     "rows are held out": ({"early_stopping": True, "n_iter_no_change": 200}, 150),

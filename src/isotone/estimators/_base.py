@@ -204,12 +204,14 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
     def _sizes(self, *, few: bool, again: bool) -> list[Size]:
         """What "auto" may stand for, beside what was said; one if the length is said, or training goes on."""
         said = {name: getattr(self, name) for name in Size._fields if not _auto(getattr(self, name, "auto"))}
+        if again:  # the network stays as it is; how it is trained may be another way
+            said = {name: value for name, value in said.items() if name in ("epochs", "weight_decay")}
         if "stretches" in said:
             said["stretches"] = (self.stretches, self.stretches)
         for name in {"hidden", "embedding"} & set(said):
             said[name] = tuple(said[name])
         tried: tuple[Size, ...] = (self.size_,) if again else FEW if few else (MANY,)
-        if not again and (said.get("hidden") or {"embedding", "stretches"} & set(said)):
+        if said.get("hidden") or {"embedding", "stretches"} & set(said):
             tried = tuple(size for size in tried if size.hidden)  # with these it would be no line
         every = list(dict.fromkeys(size._replace(**said) for size in tried))
         return every[:1] if "epochs" in said else every
