@@ -25,7 +25,7 @@ from ..directions import as_directions
 from ..errors import BadInput
 from ..evaluation import Interval, clopper_pearson, negatives_needed, platt
 from ..explain import Reason, importance, sufficient_reasons
-from ..floors import BestFloor, FloorProof, best_floor, made_of, replaced, ways_of
+from ..floors import BestFloor, FloorProof, best_floor, fingerprint, replaced, ways_of
 from ..progress import Progress
 from ..threat import Roles, Threat
 from ..verdict import Verdict
@@ -200,18 +200,18 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Equal rows are in one fold, as they may be one sample twice; where groups say what belongs together, they are
         what is kept together, and equal rows of two groups are two.
         """
-        frozen = isinstance(self.free, FrozenEstimator)
-        count = self.folds
-        if count is None or count == "auto":
-            if count is None or frozen or not few(labels, self.validation_fraction, self.max_false_alarm_rate):
-                return None
-            return folds(labels, FOLDS, seed, row_hashes(X) if groups is None else groups)
-        if frozen:
+        count, frozen = self.folds, isinstance(self.free, FrozenEstimator)
+        if count == "auto":
+            held = frozen or not few(labels, self.validation_fraction, self.max_false_alarm_rate)
+            count = None if held else FOLDS
+        elif count is not None and frozen:
             raise BadInput(
                 "folds", f"{count} came with a frozen free lane", "None is right: it cannot be fitted to folds"
             )
+        if count is None:
+            return None
         found = folds(labels, int(count), seed, row_hashes(X) if groups is None else groups)
-        if found is None:
+        if found is None and self.folds != "auto":
             came = f"{count} came, and some fold would hold fewer than two rows of a label"
             raise BadInput("folds", came, "fewer are right, or None: then rows are held out")
         return found
@@ -307,7 +307,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         bad = int((labels == 1).sum())
         either = floor > self.shares_.floor
         proof = self.certify()
-        self._proved, self._judged = proof.verdict is Verdict.PROVED, made_of(self.floor_)
+        self._proved, self._judged = proof.verdict is Verdict.PROVED, fingerprint(self.floor_)
         certain = either & self.supported_ & self._proved
         if free is not None:
             either = either | (free > self.shares_.free)
@@ -372,7 +372,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Cost: one pass over its weights; the proof anew where it was read from a folder or anything in it is another.
         """
         check_is_fitted(self, "floor_")
-        if (now := made_of(self.floor_)) != self._judged:
+        if (now := fingerprint(self.floor_)) != self._judged:
             self._proved, self._judged = self.certify().verdict is Verdict.PROVED, now
         return self._proved
 

@@ -9,7 +9,7 @@ from ._best import floor_from_state as floor_from_state
 from ._booster import BoosterFloor as BoosterFloor
 from ._floor import Floor as Floor
 from ._floor import FloorProof as FloorProof
-from ._floor import made_of as made_of
+from ._floor import fingerprint as fingerprint
 from ._floor import replaced as replaced
 from ._floor import ways_of as ways_of
 from ._network import NetworkFloor as NetworkFloor

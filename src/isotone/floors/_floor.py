@@ -61,7 +61,19 @@ def _parts(floor: Any) -> list[Any]:
     return getattr(floor, "floors_", None) or [part for part in [getattr(floor, "floor_", None)] if part is not None]
 
 
-def made_of(floor: Any) -> tuple[Any, ...]:
+class _Itself:
+    """An object, equal to itself only; held, so that no later one can have its number."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, it: Any) -> None:
+        self.it = it
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and self.it is other.it
+
+
+def fingerprint(floor: Any) -> tuple[Any, ...]:
     """What a proof of a fitted floor stands on: another where a part, a weight or a hook is another.
 
     Of what is none of our floors, only which object it is. Cost: one pass over the weights.
@@ -69,15 +81,15 @@ def made_of(floor: Any) -> tuple[Any, ...]:
     network, booster = getattr(floor, "network_", None), getattr(floor, "booster_", None)
     used = getattr(floor, "used_", None)
     return (
-        id(floor),
-        sorted((name, id(value)) for name, value in vars(floor).items() if callable(value)),  # methods put on it
+        _Itself(floor),
+        sorted(name for name, value in vars(floor).items() if callable(value)),  # methods put on it
         tuple(getattr(floor, "directions_", ())),
         None if used is None else np.asarray(used).tolist(),
         None if network is None else digest(network),
         None if booster is None else booster.model_to_string(),
         list(getattr(floor, "scales_", ())),
         list(getattr(floor, "middles_", ())),
-        *(made_of(part) for part in _parts(floor)),
+        *(fingerprint(part) for part in _parts(floor)),
     )
 
 
