@@ -17,6 +17,7 @@ from isotone.detector import Detector
 from isotone.errors import BadInput, NotAModel
 from isotone.experiment import prepare
 from isotone.floors import BoosterFloor
+from isotone.guarding import _fit, _lanes
 from isotone.model_folder import MODEL, GuardedFolder, ModelFolder, load, rows_of
 from isotone.report import render
 from isotone.scoring import score_records
@@ -126,6 +127,32 @@ def test_a_folder_that_is_not_whole_is_one_sentence_and_a_network_is_asked_for_w
         load(place)
 
 
+WHERE = (
+    # What the table and the question have, and which rows set the thresholds.
+    ({}, {}, "both"),
+    ({"vendor": [f"v{row % 60}" for row in range(1_100)]}, {"group": "vendor"}, "both"),
+    ({"seen": list(range(1_100))}, {"time": "seen"}, "validation"),  # newer rows say what comes
+    ({"vendor": [f"v{row % 4}" for row in range(1_100)]}, {"group": "vendor"}, "validation"),  # too few for five folds
+)
+
+
+@pytest.mark.parametrize(("columns", "asked", "which"), WHERE)
+def test_thresholds_are_of_all_rows_but_the_test_where_they_have_folds_and_no_times(columns, asked, which):
+    prepared = prepare(names_table(**columns), question(**asked))
+    detector = Detector(max_false_alarm_rate=0.02, floor=BoosterFloor(trees=20), random_state=0)
+    assert _fit(detector, prepared) is (which == "both")
+    training, validation = prepared.material.training.labels, prepared.material.validation.labels
+    labels = validation if which == "validation" else np.concatenate([training, validation])
+    assert detector.measured_[2].tolist() == labels.tolist()
+    assert detector.supported_
+    # The free lane alone has the whole budget, and no more of it.
+    alone = {lane.name: lane for lane in _lanes(detector)}["free lane alone"]
+    free, _ = detector.above(*detector.measured_[:2])
+    benign = int((labels == 0).sum())
+    assert int((free[labels == 0] > alone.threshold).sum()) <= 0.02 * benign
+    assert alone.detection == pytest.approx((free[labels == 1] > alone.threshold).mean())
+
+
 @pytest.mark.slow
 def test_the_whole_way_from_the_command_line(tmp_path, capsys, monkeypatch):
     rows, place = write(names_table(2_000), tmp_path / "rows.jsonl"), tmp_path / "model"
@@ -142,6 +169,7 @@ def test_the_whole_way_from_the_command_line(tmp_path, capsys, monkeypatch):
     assert "guarded detector" in out
     assert max(map(len, out.split("PROVED")[0].splitlines())) <= 80
     facts = load(place).facts
+    assert [one["part"] for one in facts["data"]["rows"]] == ["train, in 5 folds", "test"]
     page = render(facts)
     assert "Certified, whatever is added" in page
     assert ran("certify", place)[0] == 0

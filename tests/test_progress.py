@@ -24,12 +24,14 @@ def work(shown: bool) -> None:
             bar.update(done, f"loss {done}")
         bar.finish()
         bar.finish()
+        with Progress(shown=shown) as inner:  # of a part that shows its own
+            inner.bar("folds", total=5).finish()
         progress.bar("attacking", total=1).finish("0 evaded")
 
 
 def test_elsewhere_each_finished_piece_is_one_line(capsys):
     work(shown=True)
-    assert capsys.readouterr().err == "training: loss 2\nattacking: 0 evaded\n"
+    assert capsys.readouterr().err == "training: loss 2\nfolds: done\nattacking: 0 evaded\n"
 
 
 def test_when_not_asked_it_is_silent(capsys):
@@ -50,6 +52,7 @@ def test_a_terminal_gets_bars():
     assert (ran.returncode, ran.stdout) == (0, b"")
     assert "training" in shown
     assert "loss 2" in shown
+    assert shown.rindex("folds") > shown.rindex("training")  # one stack, in which all bars stay
 
 
 def printed(table) -> str:

@@ -84,6 +84,7 @@ class Prepared:
     groups: dict[str, int | None]
     dropped: int
     how: str = ""  # the rows were split, in words
+    families: NDArray[Any] | None = None  # the group of each training row, then of each validation row
 
     @property
     def benign(self) -> NDArray[np.float32]:
@@ -158,6 +159,7 @@ def prepare(table: Any, question: Question, seed: int = 0) -> Prepared:
         },
         dropped=sides.dropped,
         how=how,
+        families=None if groups is None else groups[np.concatenate([sides.train, sides.validation])],
     )
 
 

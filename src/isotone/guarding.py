@@ -2,7 +2,8 @@
 
 - three detectors side by side: both lanes together, the floor alone, and the free lane with the whole budget, which is
   the positive control of every attack;
-- thresholds are set on validation rows and frozen; test rows are looked at once.
+- thresholds are frozen before test rows are looked at, once: set on the validation rows where a column of times makes
+  these the newer ones, else, unless benign rows are many, by folds of train and validation.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 from .attack import BlackBox, Moves, Victim
 from .certify import Certificate
 from .data import Examples
-from .detector import Detector
-from .evaluation import BUDGETS, Scores, auc, detection, false_alarms, roc, spread, threshold_at
+from .detector import FOLDS, Detector, NoFolds, alarms_allowed, few
+from .errors import require
+from .evaluation import BUDGETS, Scores, auc, detection, false_alarms, roc, spread, threshold_above
 from .experiment import Compared, Judged, Prepared, Question, attacked, one_thread, prepare
 from .facts import facts_of
 from .families import Setting, Tuned
@@ -60,8 +62,6 @@ def train_guarded(
     progress = progress or Progress(shown=False)
     prepared = prepare(table, question)
     question = prepared.question
-    material = prepared.material
-    bar = progress.bar("fit both lanes", 1)
     detector = Detector(
         question.threat,
         max_false_alarm_rate=question.max_false_alarm_rate,
@@ -69,14 +69,9 @@ def train_guarded(
         free=free,
         floor=floor,
         random_state=seed,
+        verbose=int(progress.shown),
     )
-    detector.fit(
-        rows_of(material.training.examples),
-        material.training.labels,
-        validation=(rows_of(material.validation.examples), material.validation.labels),
-        feature_names=list(prepared.encoder.features),
-    )
-    bar.finish()
+    pooled = _fit(detector, prepared)
     proof = detector.certify()
     certificate = Certificate(
         proof.verdict,
@@ -89,9 +84,9 @@ def train_guarded(
         },
         ("real arithmetic",),
     )
-    compared = [_compared(lane, detector, prepared, seed, progress) for lane in _lanes(detector, prepared)]
+    compared = [_compared(lane, prepared, seed, progress) for lane in _lanes(detector)]
     facts = facts_of(prepared, compared, certificate, [seed], name=name, title=title or name, notes=notes)
-    _told(facts, detector, prepared)
+    _told(facts, detector, prepared, pooled=pooled)
     return GuardedFolder(
         question=question,
         encoder=prepared.encoder,
@@ -99,6 +94,25 @@ def train_guarded(
         facts=facts,
         proof={"verdict": proof.verdict.value, "reason": proof.reason},
     ).sealed()
+
+
+def _fit(detector: Detector, prepared: Prepared) -> bool:
+    """Both lanes and their thresholds; whether these are of folds of train and validation together."""
+    training, validation = prepared.material.training, prepared.material.validation
+    named: dict[str, Any] = {"feature_names": list(prepared.encoder.features)}
+    rows, held = rows_of(training.examples), rows_of(validation.examples)
+    labels = np.concatenate([training.labels, validation.labels])
+    share = len(validation) / len(labels)
+    if prepared.question.time is None and few(labels, share, prepared.question.max_false_alarm_rate):
+        try:
+            every = require("scipy.sparse", "tables").vstack([rows, held], format="csr")
+            detector.set_params(folds=FOLDS).fit(every, labels, groups=prepared.families, **named)
+        except NoFolds:
+            detector.set_params(folds="auto")
+        else:
+            return True
+    detector.fit(rows, training.labels, validation=(held, validation.labels), **named)
+    return False
 
 
 @dataclass(frozen=True)
@@ -109,6 +123,7 @@ class _Lane:
     monotone: bool
     score: Callable[[Any], Scores]
     threshold: float
+    detection: float  # at the threshold, of the rows that set it
     settings: tuple[Setting, ...] = ()
 
     def logits(self, examples: Examples) -> Scores:
@@ -128,7 +143,7 @@ class _Lane:
         return self
 
 
-def _lanes(detector: Detector, prepared: Prepared) -> list[_Lane]:
+def _lanes(detector: Detector) -> list[_Lane]:
     """The floor first: it is the one that the proof is of."""
 
     def floor(X: Any) -> Scores:
@@ -139,19 +154,20 @@ def _lanes(detector: Detector, prepared: Prepared) -> list[_Lane]:
         assert found is not None
         return np.asarray(found)
 
-    lanes = [_Lane(FLOOR, True, floor, 0.0)]
-    if detector.free_ is not None:
+    shares, (by_free, by_floor, labels) = detector.shares_, detector.measured_
+    lanes = [_Lane(FLOOR, True, floor, 0.0, shares.certified)]
+    by_free, _ = detector.above(by_free, by_floor)
+    if by_free is not None:
         # Alone it would have the whole budget: the threshold is lower than beside the floor.
-        validation = prepared.material.validation
-        benign = free(rows_of(validation.examples))[validation.labels == 0]
-        threshold = threshold_at(benign, detector.max_false_alarm_rate)
+        allowed = alarms_allowed(detector.max_false_alarm_rate, shares.benign)
+        threshold = threshold_above(by_free[labels == 0], allowed)
         # The first that is not monotone is the positive control of the attacks.
-        lanes.append(_Lane(FREE, False, free, threshold))
-    return [*lanes, _Lane(GUARDED, False, detector.decision_function, 0.0)]
+        lanes.append(_Lane(FREE, False, free, threshold, shares.alone))
+    return [*lanes, _Lane(GUARDED, False, detector.decision_function, 0.0, shares.clean)]
 
 
-def _compared(lane: _Lane, detector: Detector, prepared: Prepared, seed: int, progress: Progress) -> Compared:
-    validation, test = prepared.material.validation, prepared.test
+def _compared(lane: _Lane, prepared: Prepared, seed: int, progress: Progress) -> Compared:
+    test = prepared.test
     logits = lane.logits(test.examples)
     bar = progress.bar(f"attack the {lane.name}", 100)
 
@@ -164,7 +180,7 @@ def _compared(lane: _Lane, detector: Detector, prepared: Prepared, seed: int, pr
     judged = Judged(
         scorer=lane,
         threshold=lane.threshold,
-        validation_detection=detection(lane.logits(validation.examples), validation.labels, lane.threshold),
+        validation_detection=lane.detection,
         auc=auc(finite, test.labels),
         clean=detection(logits, test.labels, lane.threshold),
         false_alarms=false_alarms(logits, test.labels, lane.threshold),
@@ -175,7 +191,7 @@ def _compared(lane: _Lane, detector: Detector, prepared: Prepared, seed: int, pr
     return Compared(Tuned(lane, {}, (judged.validation_detection,)), (judged,))
 
 
-def _told(facts: dict[str, Any], detector: Detector, prepared: Prepared) -> None:
+def _told(facts: dict[str, Any], detector: Detector, prepared: Prepared, *, pooled: bool) -> None:
     """What facts of three detectors do not say by themselves: which is the guarded one, and what of it is certified."""
     rows = rows_of(prepared.test.examples)
     sure = float(detector.certified(rows)[prepared.test.labels == 1].mean())
@@ -192,11 +208,16 @@ def _told(facts: dict[str, Any], detector: Detector, prepared: Prepared) -> None
     guarded["chosen"], floor["chosen"] = True, False
     alarms = detector.shares_
     among = f"{alarms.alarms} are alarms, {alarms.floor_alarms} of them of the floor"
-    guarded["note"] = f"of {alarms.benign:,} benign validation rows {among}"
+    which = f"benign rows, each scored by lanes of the other {FOLDS - 1} folds," if pooled else "benign validation rows"
+    guarded["note"] = f"of {alarms.benign:,} {which} {among}"
     floor["note"] = "with its share of the false-alarm budget"
     if FREE in by_name:
         by_name[FREE]["note"], by_name[FREE]["chosen"] = "with the whole false-alarm budget", False
     facts["detectors"] = [guarded, floor, *([by_name[FREE]] if FREE in by_name else [])]
+    if pooled:
+        one, other, *rest = facts["data"]["rows"]  # no group is in both
+        counts = {key: None if one[key] is None else one[key] + other[key] for key in ("rows", "positives", "groups")}
+        facts["data"]["rows"] = [{"part": f"train, in {FOLDS} folds", **counts}, *rest]
     facts["summary"] = (
         f"The guarded detector detects {guarded['clean']['mean']:.1%} of bad test rows; {sure:.1%} are certified: "
         "they stay alarms whatever is added."

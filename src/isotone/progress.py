@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from .errors import require
 
 
 class Progress:
-    """A stack of bars, one per piece of work.
+    """A stack of bars, one per piece of work; within another that is shown, part of its stack.
 
     Args:
         shown: False for silence.
@@ -19,6 +19,8 @@ class Progress:
     ...     bar = progress.bar("training", total=3)
     ...     bar.update(3, "loss 0.1")
     """
+
+    _outer: ClassVar[Any] = None  # the bars that are on the terminal now, of which there can be one stack only
 
     def __init__(self, *, shown: bool = True) -> None:
         self.shown = shown
@@ -36,13 +38,18 @@ class Progress:
             )
 
     def __enter__(self) -> Self:
-        if self._bars is not None:
+        self._joins = Progress._outer is not None
+        if self._bars is not None and self._joins:
+            self._bars = Progress._outer
+        elif self._bars is not None:
             self._bars.start()
+            Progress._outer = self._bars
         return self
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
-        if self._bars is not None:
+        if self._bars is not None and not self._joins:
             self._bars.stop()
+            Progress._outer = None
 
     def bar(self, title: str, total: int) -> Bar:
         """A new bar of so many steps."""

@@ -7,3 +7,6 @@ from ._budget import alarms_allowed as alarms_allowed
 from ._budget import share as share
 from ._detector import Detector as Detector
 from ._detector import NotSupported as NotSupported
+from ._folds import FOLDS as FOLDS
+from ._folds import NoFolds as NoFolds
+from ._folds import few as few

@@ -31,7 +31,7 @@ from ..threat import Roles, Threat
 from ..verdict import Verdict
 from . import _files, _free
 from ._budget import share
-from ._folds import FOLDS, few, out_of_fold
+from ._folds import FOLDS, NoFolds, few, out_of_fold
 from ._rows import PARTS, are_bits, columns, parts, together
 
 Scores = NDArray[np.float64]
@@ -205,7 +205,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             held = frozen or not few(labels, self.validation_fraction, self.max_false_alarm_rate)
             count = None if held else FOLDS
         elif count is not None and frozen:
-            raise BadInput(
+            raise NoFolds(
                 "folds", f"{count} came with a frozen free lane", "None is right: it cannot be fitted to folds"
             )
         if count is None:
@@ -213,7 +213,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         found = folds(labels, int(count), seed, row_hashes(X) if groups is None else groups)
         if found is None and self.folds != "auto":
             came = f"{count} came, and some fold would hold fewer than two rows of a label"
-            raise BadInput("folds", came, "fewer are right, or None: then rows are held out")
+            raise NoFolds("folds", came, "fewer are right, or None: then rows are held out")
         return found
 
     def _understand(self, width: int, feature_names: Any) -> None:
@@ -293,7 +293,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if progress.shown:
             more["progress"] = lambda share, what: bar.update(int(99 * share), what)
         found = copy.deepcopy(floor).fit(*train, self.directions_, rate=rate, seed=seed, validation=choose, **more)
-        bar.finish()
+        bar.finish(type(getattr(found, "floor_", found)).__name__)
         return found
 
     def _set_thresholds(self, free: Scores | None, floor: Scores, labels: NDArray[np.int64], *, held: bool) -> None:
@@ -342,10 +342,12 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def lanes(self, X: Any) -> tuple[Scores | None, Scores]:
         """How far each lane is above its threshold, each of shape (rows,): free (None where there is none), floor."""
         X = self._read(X)
-        floor = _above(self.floor_.scores(X), self.shares_.floor, self._slopes[1])
-        if self.free_ is None:
-            return None, floor
-        return _above(_free.scores(self.free_, X), self.shares_.free, self._slopes[0]), floor
+        return self.above(None if self.free_ is None else _free.scores(self.free_, X), self.floor_.scores(X))
+
+    def above(self, free: Scores | None, floor: Scores) -> tuple[Scores | None, Scores]:
+        """Scores as the lanes give them and `measured_` has them, on the scale of `lanes`."""
+        by_floor = _above(floor, self.shares_.floor, self._slopes[1])
+        return None if free is None else _above(free, self.shares_.free, self._slopes[0]), by_floor
 
     def decision_function(self, X: Any) -> Scores:
         """Shape (rows,): the larger of both lanes, each as log-odds above those at its threshold; alarm above 0."""

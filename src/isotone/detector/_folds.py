@@ -16,12 +16,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import BadInput
 from . import _free
 
 Scores = NDArray[np.float64]
 FOLDS = 5
 # Of so many alarms among rows held out the rate is known within a tenth, and folds would cost more than they give.
 _ENOUGH = 100
+
+
+class NoFolds(BadInput):
+    """Folds were asked for that these rows or this free lane cannot have."""
 
 
 def few(labels: NDArray[np.int64], fraction: float, rate: float) -> bool:
