@@ -5,7 +5,7 @@ validation rows only; the winner of each is trained again with several seeds and
 best settings are tried on all sets, by validation again, for one recipe that fits all: the library's defaults.
 
     python benchmarks/recipes.py --quick [--data folder]     10 to 20 minutes on two cores
-    python benchmarks/recipes.py [--data folder]             many hours
+    python benchmarks/recipes.py [--data folder]             some two hours of one core
     python benchmarks/recipes.py --quick --page              write docs/recipes.md and its plot again
 
 An interrupted run goes on where it was. Without a data folder (--data, ISOTONE_DATA) only the made set and the shipped
@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 FORMS = {
     # Cut until the quick form fits: six trials are little more than a random search.
     "quick": {"trials": 6, "seeds": 2, "epochs": 10, "candidates": 12},
-    "full": {"trials": 40, "seeds": 5, "epochs": 40, "candidates": 40},
+    "full": {"trials": 20, "seeds": 5, "epochs": 30, "candidates": 24},
 }
 BASELINE = {
     "way": "projection",
