@@ -75,6 +75,7 @@ def test_the_same_seed_gives_the_same_price_and_the_estimator_is_left_alone():
     assert len(one["costs"]) == 1
 
 
+@pytest.mark.slow
 def test_directions_that_hold_warn_seldom():
     warned = 0
     for seed in range(6):

@@ -394,6 +394,7 @@ def test_a_pruned_weight_is_held_through_what_has_taken_its_place():
     assert enforced(net)
 
 
+@pytest.mark.slow  # half a minute of compiling
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_a_whole_compiled_training_step_that_projects_by_hand():
     torch._dynamo.reset()

@@ -253,11 +253,12 @@ def test_thresholds_are_set_on_the_rows_that_are_given_for_it():
 
 def test_with_few_benign_rows_thresholds_are_set_on_all_of_them_by_folds():
     X, y = rows()
-    detector = isotone.Detector(**FOLDED).fit(X, y)
+    lane = {"floor": BoosterFloor(trees=10), "free": None}
+    detector = isotone.Detector(**{**FOLDED, **lane}).fit(X, y)
     assert detector.shares_.benign == (y == 0).sum()
-    held = isotone.Detector(**QUICK).fit(X, y)
+    held = isotone.Detector(**{**QUICK, **lane}).fit(X, y)
     assert 0.2 < held.shares_.benign / (y == 0).sum() < 0.3
-    many = isotone.Detector(max_false_alarm_rate=0.3, **FOLDED).fit(X, y)  # rows held out raise a hundred alarms
+    many = isotone.Detector(max_false_alarm_rate=0.3, **{**FOLDED, **lane}).fit(X, y)  # rows held out raise a hundred alarms
     assert many.shares_.benign == held.shares_.benign
 
 
@@ -288,6 +289,7 @@ class Recording(AdditiveFloor):
         return super().prove()
 
 
+@pytest.mark.slow
 def test_rates_of_folds_hold_for_new_rows():
     """Each fold would choose a penalty of its own, and scores of several scales would meet one threshold."""
     rates = []
