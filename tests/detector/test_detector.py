@@ -258,7 +258,8 @@ def test_with_few_benign_rows_thresholds_are_set_on_all_of_them_by_folds():
     assert detector.shares_.benign == (y == 0).sum()
     held = isotone.Detector(**{**QUICK, **lane}).fit(X, y)
     assert 0.2 < held.shares_.benign / (y == 0).sum() < 0.3
-    many = isotone.Detector(max_false_alarm_rate=0.3, **{**FOLDED, **lane}).fit(X, y)  # rows held out raise a hundred alarms
+    # Rows held out raise a hundred alarms.
+    many = isotone.Detector(max_false_alarm_rate=0.3, **{**FOLDED, **lane}).fit(X, y)
     assert many.shares_.benign == held.shares_.benign
 
 
