@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from lightgbm import LGBMClassifier
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -358,9 +359,13 @@ def test_folds_that_cannot_be_had_are_one_sentence():
         isotone.Detector(max_false_alarm_rate=0.05, **{**FOLDED, "folds": 150}).fit(X, y)
 
 
-def test_a_frozen_lane_cannot_be_fitted_to_folds():
+FREEZE = (FrozenEstimator, lambda model: CalibratedClassifierCV(FrozenEstimator(model)))
+
+
+@pytest.mark.parametrize("freeze", FREEZE, ids=["whole", "calibrated"])
+def test_a_frozen_lane_cannot_be_fitted_to_folds(freeze):
     X, y = rows(900)
-    frozen = FrozenEstimator(LogisticRegression().fit(X, y))
+    frozen = freeze(LogisticRegression().fit(X, y))
     with pytest.raises(BadInput, match="folds: 5 came with a frozen free lane"):
         isotone.Detector(free=frozen, **{**FOLDED, "folds": 5}).fit(X, y)
     apart = isotone.Detector(free=frozen, max_false_alarm_rate=0.05, **FOLDED).fit(X, y)

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -66,8 +65,8 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         folds: where `fit` is given no rows to set thresholds on: with k folds thresholds are set on all rows, each
             scored by lanes that were fitted to the other folds, and the lanes in use are fitted to all rows; None: rows
             are held out. "auto": five; None where rows held out are enough (the budget of a hundred false alarms or
-            more), where the free lane is frozen, or where a label has fewer than ten rows. Cost: k fits of each lane
-            more.
+            more), where the free lane or a part of it is frozen, or where a label has fewer than ten rows. Cost: k fits
+            of each lane more.
         validation_fraction: share of the rows that are held out to set thresholds.
         random_state: of the split and both lanes.
         verbose: 1 shows progress bars.
@@ -200,7 +199,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Equal rows are in one fold, as they may be one sample twice; where groups say what belongs together, they are
         what is kept together, and equal rows of two groups are two.
         """
-        count, frozen = self.folds, isinstance(self.free, FrozenEstimator)
+        count, frozen = self.folds, _free.frozen(self.free)
         if count == "auto":
             held = frozen or not few(labels, self.validation_fraction, self.max_false_alarm_rate)
             count = None if held else FOLDS

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 
 from ..attack import Moves
 from ..auditing.trees import Unreadable, margins
@@ -41,6 +42,12 @@ def fitted(model: Any, X: Any, y: NDArray[np.int64], seed: int) -> Any:
             "a classifier with fit and predict_proba or decision_function is right",
         )
     return clone(model).fit(X, y)
+
+
+def frozen(model: Any) -> bool:
+    """Whether it, or a part of it, stays as it was fitted: then it may have learnt from the rows of any fold."""
+    parts = model.get_params().values() if hasattr(model, "get_params") and not isinstance(model, type) else ()
+    return any(isinstance(part, FrozenEstimator) for part in (model, *parts))
 
 
 def _automatic(rows: int, seed: int) -> Any:
