@@ -40,7 +40,10 @@ def as_directions(directions: Any, features: int, names: Sequence[str] | None = 
             )
         found = dict.fromkeys(names, FREE)
         for pattern, direction in directions.items():
-            found.update((name, direction) for name in matching(pattern, names, "directions"))
+            # A column may be called x[1], which as a glob would name x1 too. Stars stay globs, whatever is called so.
+            exact = pattern in found and not set(pattern) & {"*", "?"}
+            meant = [pattern] if exact else matching(pattern, names, "directions")
+            found.update((name, direction) for name in meant)
         values: list[Any] = [found[name] for name in names]
     elif isinstance(directions, int | float):
         values = [directions] * features

@@ -139,17 +139,20 @@ def partial_auc(scores: Scores, labels: NDArray[np.int64], most: float = 0.05) -
     return float(require("sklearn.metrics", "tables").roc_auc_score(labels, scores, max_fpr=most))
 
 
-def platt(logit: Scores, y: Scores) -> tuple[float, float]:
+def platt(logit: Scores, y: Scores, weight: Scores | None = None) -> tuple[float, float]:
     """A positive slope and a shift that fit probabilities to labels (Platt 1999, with his smoothed targets); L-BFGS.
+
+    With weights a row of weight 2 is two rows.
 
     >>> slope, shift = platt(np.array([-2.0, -1.0, 1.0, 2.0]), np.array([0.0, 0.0, 1.0, 1.0]))
     >>> slope > 0
     True
     """
-    if len(np.unique(y)) < 2:
+    count = np.ones(len(y)) if weight is None else weight
+    if len(np.unique(y[count > 0])) < 2:
         return 1.0, 0.0
-    positives = float(y.sum())
-    negatives = len(y) - positives
+    positives = float((count * y).sum())
+    negatives, share = float(count.sum()) - positives, count / count.sum()
     goal = np.where(y > 0, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     minimize = require("scipy.optimize", "tables").minimize
 
@@ -158,7 +161,7 @@ def platt(logit: Scores, y: Scores) -> tuple[float, float]:
         margin = slope * logit + at[1]
         gap = 1 / (1 + np.exp(-margin.clip(-700, 700))) - goal
         loss = np.logaddexp(0, margin) - goal * margin
-        return float(loss.mean()), np.array([(gap * logit).mean() * slope, gap.mean()])
+        return float(share @ loss), np.array([(share @ (gap * logit)) * slope, share @ gap])
 
     found = minimize(value, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[(-4, 4), (-50, 50)])
     return float(np.exp(found.x[0])), float(found.x[1])

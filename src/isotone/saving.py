@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from .errors import BadInput, CannotWrite, require
@@ -118,13 +119,21 @@ def plain(settings: dict[str, Any]) -> dict[str, Any]:
             warnings.warn(f"save: {name} is a generator, which is not written; None stands in its place.", stacklevel=4)
             value = None
         found[name] = _written(value)
+        try:
+            json.dumps(found[name])
+        except TypeError:
+            raise BadInput(
+                "save", f"{name}={value!r} cannot be written as JSON", "numbers, words and lists of them can"
+            ) from None
     return found
 
 
 def _written(value: Any) -> Any:
     """Plain lists and numbers; a dict as its pairs, since JSON would make words of its keys."""
-    if isinstance(value, np.ndarray | np.generic):
+    if hasattr(value, "tolist"):  # of numpy and pandas
         return _written(value.tolist())
+    if isinstance(value, torch.device):
+        return str(value)
     if isinstance(value, list | tuple):
         return [_written(v) for v in value]
     if isinstance(value, dict):

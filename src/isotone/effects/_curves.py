@@ -19,7 +19,21 @@ from numpy.typing import NDArray
 from ..errors import BadInput, require
 from ._ink import BLUE, GREY, RED, axes
 from ._reasons import ROUNDING
-from ._rows import as_rows, cells, directions_of, names_of, order_of, places, plain, put, score_of, scores, shown, take
+from ._rows import (
+    as_rows,
+    cells,
+    directions_of,
+    is_missing,
+    names_of,
+    order_of,
+    places,
+    plain,
+    put,
+    score_of,
+    scores,
+    shown,
+    take,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -166,7 +180,7 @@ def effects(
     Args:
         score: a function of rows that gives one number each, or a fitted estimator (log-odds where it has them).
         X: shape (n, d), an array or a DataFrame.
-        features: names or numbers of columns; None is all.
+        features: names or numbers of columns; None is all in which some value stands.
         grid: how many values of each feature, at its quantiles; or the values themselves, by name.
         directions: that are stated, as for `reasons`; a curve that breaks one is said and drawn in red.
         names: of the columns of an array.
@@ -196,7 +210,10 @@ def effects(
         kept = np.sort(np.random.default_rng(seed).choice(len(X), rows, replace=False))
     some, weight = take(X, kept), weight[kept]
     found = []
-    for j in places(features, names):
+    asked = places(features, names)
+    if features is None:  # of all, those of which something can be said
+        asked = [j for j in asked if not is_missing(X, j)] or asked
+    for j in asked:
         given = grid.get(names[j]) if isinstance(grid, Mapping) else None
         values, at = (np.asarray(given), None) if given is not None else grid_of(X, j, GRID if given else _size(grid))
         curves = curves_of(ask, some, j, values)

@@ -166,6 +166,23 @@ def plain(cell: Any) -> Any:
     return cell if isinstance(cell, bool | int | float | str) else str(cell)
 
 
+def words_as_categories(X: Any) -> Any:
+    """Columns of words in pandas' type for categories, which scikit-learn's trees read."""
+    if not is_frame(X):
+        return X
+    words = [j for j, kind in enumerate(X.dtypes) if not hasattr(kind, "categories") and kind.kind not in "biufcmM"]
+    X = X.copy() if words else X
+    for j in words:
+        X.isetitem(j, X.iloc[:, j].astype(object).astype("category"))
+    return X
+
+
+def is_missing(X: Any, j: int) -> bool:
+    """Whether nothing stands in a column."""
+    order = order_of(X, j)
+    return bool(np.isnan(order).all()) if order is not None else all(plain(cell) is None for cell in cells(X, j))
+
+
 def take(X: Any, rows: Any) -> Any:
     """These rows, in this order, as often as they are named."""
     return X.iloc[rows].reset_index(drop=True) if is_frame(X) else X[rows]

@@ -8,6 +8,7 @@ direction is +1 or -1; where it is 0 nothing is claimed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, final
 
@@ -53,6 +54,9 @@ class Number:
     said beyond `low`; so where training had missing values `low` is the least training number, and the model learns
     from the component what missing means; where it had none, `low` is one range of the numbers further down: numbers
     are followed that far, and the first missing value ever seen scores as the lowest of them.
+
+    Numbers that differ by little beside what they are, such as times in milliseconds, are counted from `zero`: in
+    float32, in which networks compute, they would all be one. A rounded difference keeps x <= y.
     """
 
     direction: int
@@ -61,6 +65,7 @@ class Number:
     low: float
     high: float
     fill: float
+    zero: float = 0.0
 
     @classmethod
     def learn(cls, table: Table, j: int, direction: int, missing: str, weight: Floats) -> Number:
@@ -71,14 +76,15 @@ class Number:
         known = numbers[there] if there.any() else np.zeros(1)
         low, high = float(known.min()), float(known.max())
         fill = weighted_median(known, weight[there]) if there.any() else 0.0
+        zero = far_from_zero(known, weight[there] if there.any() else np.ones(1))
         if not seen:
             reach = high - low or max(1.0, abs(low))
             low, high = max(low - reach, -LARGEST), min(high + reach, LARGEST)
         if direction and missing == "lowest":
-            return cls(direction, missing, seen, low, LARGEST, low)
+            return cls(direction, missing, seen, low, LARGEST, low, zero)
         if direction and missing == "highest":
-            return cls(direction, missing, seen, -LARGEST, high, high)
-        return cls(direction, missing, seen, -LARGEST, LARGEST, fill)
+            return cls(direction, missing, seen, -LARGEST, high, high, zero)
+        return cls(direction, missing, seen, -LARGEST, LARGEST, fill, zero)
 
     def components(self) -> list[Component]:
         """The number, then presence or absence."""
@@ -88,7 +94,8 @@ class Number:
         """(number,) or (number, present or missing)."""
         numbers = table.numbers(j)
         gone = np.isnan(numbers)
-        filled = np.where(gone, self.fill, np.clip(numbers, self.low, self.high))
+        filled = np.where(gone, self.fill, np.clip(numbers, self.low, self.high)) - self.zero
+        filled = np.clip(filled, -LARGEST, LARGEST)
         return np.column_stack([filled, *missing_column(self.direction, self.missing, self.seen, gone)])
 
 
@@ -239,9 +246,26 @@ def weighted_median(values: Floats, weight: Floats) -> float:
     >>> weighted_median(np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 3.0]))
     2.0
     """
+    return weighted_quantiles(values, weight, (0.5,))[0]
+
+
+def weighted_quantiles(values: Floats, weight: Floats, shares: Sequence[float]) -> list[float]:
+    """The least values at or below which these shares of the weight lie."""
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weight[order])
-    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
+    at = np.searchsorted(reached, reached[-1] * np.array(shares))
+    return [float(value) for value in values[order][at]]
+
+
+def far_from_zero(values: Floats, weight: Floats) -> float:
+    """The median where the middle half of the weight is narrow beside it (by 1,000 times), else 0.
+
+    >>> far_from_zero(1.7e12 + np.arange(5.0), np.ones(5)), far_from_zero(np.arange(5.0), np.ones(5))
+    (1700000000002.0, 0.0)
+    """
+    low, middle, high = weighted_quantiles(values, weight, (0.25, 0.5, 0.75))
+    wide = high - low or float(values.max() - values.min())
+    return middle if 0 < 1_000 * wide < abs(middle) else 0.0
 
 
 def kind_to_dict(kind: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from ..effects import effects as effects_of
 from ..effects import reasons as reasons_of
 from ..effects._rows import is_line, score_of, with_orders
 from ..encoding import ColumnEncoder
+from ..encoding._cells import Table
 from ..errors import BadInput, require
 from ..nn import TabularNetwork, quantile_knots
 from ..progress import Progress
@@ -56,17 +57,18 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _table(self, X: Any, *, reset: bool) -> Any:
         """Validated rows: an array of floats, a sparse matrix, or the table itself where it holds categories."""
-        if _is_frame(X) and self._categories_in(X):
-            if not len(X):
-                raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            return X
-        checked = validate_data(
-            self, X, reset=reset, accept_sparse="csr", dtype=np.float64, ensure_all_finite="allow-nan"
-        )
-        if not reset and self.categories_ and _is_frame(X):
-            return X
-        return checked
+        words = _of_words(X)
+        if _is_frame(X) or words is not None:
+            X = X if words is None else words
+            categories = self._categories_in(X) if reset else self.categories_ or self._categories_in(X)
+            if categories:
+                if not len(X):
+                    raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+                validate_data(self, X, reset=reset, skip_check_array=True)
+            _refuse_what_is_no_number(X, categories)
+            if categories:
+                return X
+        return validate_data(self, X, reset=reset, accept_sparse="csr", dtype=np.float64, ensure_all_finite="allow-nan")
 
     def _categories_in(self, X: Any) -> list[int]:
         """Columns that hold categories."""
@@ -83,12 +85,15 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
             return [
                 j
                 for j, kind in enumerate(X.dtypes)
-                if isinstance(kind, kinds) or (kind.kind == "O" and X.iloc[:, j].map(type).eq(str).any())
+                if isinstance(kind, kinds)
+                or kind.kind in "US"
+                or (kind.kind == "O" and X.iloc[:, j].map(type).eq(str).any())
             ]
         said = np.asarray(said)
         if said.dtype == bool:
             return [int(j) for j in np.flatnonzero(said)]
-        found = [names.index(str(s)) if names and str(s) in names else s for s in said.tolist()]
+        # A number is a place, as for scikit-learn, even where names are numbers.
+        found = [names.index(s) if names and isinstance(s, str) and s in names else s for s in said.tolist()]
         if strange := [s for s in found if not isinstance(s, int) or not 0 <= s < width]:
             raise BadInput("categorical_features", f"{strange[0]!r} came", f"names or numbers of the {width} columns")
         return [int(j) for j in found]
@@ -127,14 +132,10 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         X, y, weight = rows_of(X, used), y[used], weight[used]
         stratify = None if stratify is None else stratify[used]
         again = self.warm_start and hasattr(self, "network_") and self.network_.out_features == outputs
+        if again and self._directions(X.shape[1]) != self.encoder_.directions:
+            raise BadInput("warm_start", "other directions came", "those of the first fit are right", "Fit anew.")
         if not again:
-            self.categories_ = self._categories_in(X) if _is_frame(X) or self.categorical_features is not None else []
-            self.encoder_ = ColumnEncoder(
-                self._directions(X.shape[1]),
-                missing=self.missing if isinstance(self.missing, str) else self._by_number("missing"),
-                categorical=tuple(self.categories_),
-                orders=self._by_number("category_orders"),
-            ).fit(X, weight)
+            self._encode(X, weight)
         z = self.encoder_.transform(X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         few = len(z) <= FEW_ROWS
@@ -183,6 +184,16 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         self.directions_ = self.encoder_.directions_
         self._held = None if held is None else (held.z, held.y, held.weight)
         return self
+
+    def _encode(self, X: Any, weight: Floats) -> None:
+        """Learn how a table becomes numbers."""
+        self.categories_ = self._categories_in(X) if _is_frame(X) or self.categorical_features is not None else []
+        self.encoder_ = ColumnEncoder(
+            self._directions(X.shape[1]),
+            missing=self.missing if isinstance(self.missing, str) else self._by_number("missing"),
+            categorical=tuple(self.categories_),
+            orders=self._by_number("category_orders"),
+        ).fit(X, weight)
 
     def _watched(self, train: Sample, held: Sample | None, loss: Loss, plan: Plan, progress: Progress) -> list[float]:
         """A loss per epoch, with a bar where it was asked for."""
@@ -255,6 +266,8 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
     def _split(self, rows: int, early: bool, seed: int, stratify: Any) -> tuple[Any, Any]:
         if not early:
             return np.arange(rows), np.arange(0)
+        if rows < 2:
+            raise BadInput("early_stopping", "one row came", "two or more can be parted", "Set early_stopping=False.")
         split = require("sklearn.model_selection", "tables").train_test_split
         at = np.arange(rows)
         try:
@@ -284,6 +297,10 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
                 raise BadInput(name, f"{value!r} came", "'auto' or whole numbers above 0, such as (32, 32), are right")
         if not _auto(self.weight_decay) and not self.weight_decay >= 0:
             raise BadInput("weight_decay", f"{self.weight_decay!r} came", "'auto' or a number of at least 0 is right")
+        if not 0 < self.validation_fraction < 1:
+            raise BadInput("validation_fraction", f"{self.validation_fraction!r} came", "a share such as 0.1 is right")
+        if not (isinstance(self.n_iter_no_change, int | np.integer) and self.n_iter_no_change > 0):
+            raise BadInput("n_iter_no_change", f"{self.n_iter_no_change!r} came", "a whole number above 0 is right")
         if not 0 <= self.dropout < 1:
             raise BadInput("dropout", f"{self.dropout!r} came", "a share of at least 0 and below 1 is right")
         if self.missing not in ("lowest", "highest", "outside") and not isinstance(self.missing, dict):
@@ -345,7 +362,7 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
     def _explained(self, X: Any, names: Sequence[str] | None) -> tuple[Any, Any, tuple[int, ...]]:
         """What is asked, of which rows, and directions, where columns of categories carry the order they were given."""
         check_is_fitted(self, "network_")
-        orders, ways = self._by_number("category_orders"), self._directions(self.n_features_in_)
+        orders, ways = self._by_number("category_orders"), self.encoder_.directions
         ways = tuple(0 if j in orders and not is_line(orders[j]) else way for j, way in enumerate(ways))
         if not orders or _is_frame(X):
             return self, with_orders(X, orders), ways
@@ -418,6 +435,25 @@ def _auto(setting: Any) -> bool:
 
 def _is_frame(X: Any) -> bool:
     return hasattr(X, "iloc") and hasattr(X, "dtypes") and hasattr(X, "columns")
+
+
+def _of_words(X: Any) -> Any:
+    """An array of words or objects, of which numbers by name or place may be categories; None for anything else."""
+    if _is_frame(X) or hasattr(X, "tocsr"):
+        return None
+    array = np.asarray(X)
+    return array if array.ndim == 2 and array.dtype.kind in "OUS" else None
+
+
+def _refuse_what_is_no_number(X: Any, categories: Sequence[int]) -> None:
+    """Dates, which would become nanoseconds, and infinity beside categories, which scikit-learn does not look at."""
+    table = Table(X)
+    for j in range(table.width):
+        dates = table.frame and X.dtypes.iloc[j].kind in "mM"
+        if not (dates or categories) or j in categories or table.is_category(j):
+            continue
+        if np.isinf(table.numbers(j)).any():
+            raise ValueError(f"Input X contains infinity or a value too large for dtype('float64'): {table.name(j)}.")
 
 
 def rows_of(X: Any, used: NDArray[np.bool_]) -> Any:

@@ -117,7 +117,7 @@ class MonotoneClassifier(ClassifierMixin, MonotoneEstimator):  # type: ignore[mi
         if self.multilabel_:
             if self.class_weight is not None:
                 raise BadInput("class_weight", "it came with several labels", "None is right", "Give sample_weight.")
-            target = np.asarray(y, dtype=np.float64)
+            target = np.asarray(y.toarray() if hasattr(y, "toarray") else y, dtype=np.float64)
             check_consistent_length(X, target)
             self.classes_ = np.arange(target.shape[1])
             self._single = None
@@ -154,10 +154,11 @@ class MonotoneClassifier(ClassifierMixin, MonotoneEstimator):  # type: ignore[mi
         self._fit(X, target, weight, log_loss, code)
         self._slope, self._shift = np.ones(target.shape[1]), np.zeros(target.shape[1])
         if self.calibration == "auto" and self._held is not None:
-            z, y, _ = self._held
+            z, *held = self._held
             logits = self.network_(z).detach().double().cpu().numpy()
+            y, counts = (part.double().cpu().numpy() for part in held)
             for k in range(target.shape[1]):
-                self._slope[k], self._shift[k] = platt(logits[:, k], y[:, k].double().cpu().numpy())
+                self._slope[k], self._shift[k] = platt(logits[:, k], y[:, k], counts)
         return self
 
     def decision_function(self, X: Any) -> Floats:

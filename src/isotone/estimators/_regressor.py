@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, column_or_1d
 
-from ..errors import BadInput
+from ..errors import BadInput, require
 from ._base import Floats, MonotoneEstimator
 from ._losses import absolute_error, pinball, squared_error
 
@@ -128,11 +128,8 @@ class MonotoneRegressor(RegressorMixin, MonotoneEstimator):  # type: ignore[misc
         if self.low is not None and self.high is not None and self.low > self.high:
             raise BadInput("low, high", f"{self.low!r}, {self.high!r} came", "low at most high is right")
         used = np.ones(len(y)) if weight is None else weight
-        total = used.sum()
-        mean = float((used * y).sum() / total) if total > 0 else 0.0
-        spread = float(np.sqrt((used * (y - mean) ** 2).sum() / total)) if total > 0 else 1.0
         if not (self.warm_start and hasattr(self, "network_")):
-            self._mean, self._spread = mean, spread if spread > 1e-12 * max(1.0, abs(mean)) else 1.0
+            self._mean, self._spread = _middle(y, used)
         outputs = max(1, len(levels)) if self.loss == "quantile" else 1
         target = np.repeat(((y - self._mean) / self._spread)[:, None], outputs, axis=1)
         losses = {
@@ -153,6 +150,19 @@ class MonotoneRegressor(RegressorMixin, MonotoneEstimator):  # type: ignore[misc
             found = np.clip(found, self.low, self.high)
         return found if found.shape[1] > 1 else found[:, 0]
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R2; of several quantiles the mean of their D2: the share of the pinball loss that constant ones would have.
+
+        Source: Koenker and Machado (JASA 94, 1999) for D2 of a quantile.
+        """
+        levels = self._levels()
+        if len(levels) < 2:
+            return float(super().score(X, y, sample_weight))
+        saved = require("sklearn.metrics", "tables").d2_pinball_score
+        found = self.predict(X)
+        each = [saved(y, found[:, k], alpha=q, sample_weight=sample_weight) for k, q in enumerate(levels)]
+        return float(np.mean(each))
+
     def _levels(self) -> list[float]:
         if self.loss != "quantile":
             return []
@@ -166,3 +176,16 @@ class MonotoneRegressor(RegressorMixin, MonotoneEstimator):  # type: ignore[misc
 
     def _restore(self, facts: dict[str, Any]) -> None:
         self._mean, self._spread = facts["mean"], facts["spread"]
+
+
+def _middle(y: Floats, weight: Floats) -> tuple[float, float]:
+    """Mean and standard deviation, in whatever unit; 1 for the second where the targets differ by rounding only."""
+    if not weight.sum() > 0:
+        return 0.0, 1.0
+    unit = float(np.abs(y).max()) or 1.0  # squares of very large or small numbers would leave the finite ones
+    share = weight / weight.sum()
+    mean = float(share @ (y / unit))
+    spread = float(np.sqrt(share @ (y / unit - mean) ** 2))
+    # In double numbers: subnormal ones have too few digits to be divided by.
+    enough = spread > 1e-12 * abs(mean) and spread * unit > 1e-300
+    return mean * unit, spread * unit if enough else 1.0

@@ -80,7 +80,7 @@ class TabularNetwork(nn.Module):
             "embedding": [int(width) for width in embedding],
             "out_features": int(out_features),
             "members": int(members),
-            "dropout": dropout,
+            "dropout": float(dropout),
         }
         self.directions, self.members, self.dropout, self.out_features = given, members, dropout, out_features
         held = [(i, knots) for i, knots in enumerate(columns) if given[i]]

@@ -81,6 +81,8 @@ def price(
         raise BadInput("price", "an estimator without any direction came", "at least one direction would be right", do)
     if len(y) != len(X):
         raise BadInput("price", f"{len(y)} values of y came for {len(X)} rows", "one per row would be right")
+    if np.ndim(getattr(estimator, "quantile", 0)) and len(estimator.quantile) > 1:
+        raise BadInput("price", "several quantiles came", "one number a row would be right", "Ask level by level.")
     weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
     classes = is_classifier(estimator)
     splits = splits_of(y, cv, repeats, groups, seed=seed, classes=classes)

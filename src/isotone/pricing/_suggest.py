@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..effects._rows import as_rows, cells, names_of, order_of, plain, take
+from ..effects._rows import as_rows, cells, names_of, order_of, plain, take, words_as_categories
 from ..errors import BadInput, require
 from ..progress import Progress
 from ._held_out import some, values_of
@@ -76,6 +76,7 @@ def suggest_directions(
     if len(y) != len(X):
         raise BadInput("suggest_directions", f"{len(y)} values of y came for {len(X)} rows", "one per row is right")
     estimator, classes, target = _asked(estimator, X, y, seed)
+    X = words_as_categories(X)
     weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
     splits = splits_of(y, cv, repeats, groups, seed=seed, classes=classes)
     plain_rank, partial_rank = _rank_correlations(X, target, confidence)
