@@ -6,7 +6,7 @@ best settings are tried on all sets, by validation again, for one recipe that fi
 
     python benchmarks/recipes.py --quick [--data folder]     10 to 20 minutes on two cores
     python benchmarks/recipes.py [--data folder]             some two hours of one core
-    python benchmarks/recipes.py --quick --page              write docs/recipes.md and its plot again
+    python benchmarks/recipes.py --page                      write docs/recipes.md and its plot again
 
 An interrupted run goes on where it was. Without a data folder (--data, ISOTONE_DATA) only the made set and the shipped
 programs are used. Results: benchmarks/results/recipes-quick.json, recipes.json.

@@ -12,14 +12,14 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
-from isotone import cli
+from isotone import cli, workflow
 from isotone.calibrating import calibrate, save_in_place
 from isotone.errors import BadInput
 from isotone.families import NetworkScorer
 from isotone.model_folder import MODEL, WEIGHTS, ModelFolder
 from isotone.report import render
 from isotone.scoring import score_records
-from small import folder_of, names_table, write
+from small import RECIPE, SETTINGS, folder_of, names_table, question, write
 
 
 def benign(rows: int = 1_500, seed: int = 7):
@@ -99,6 +99,36 @@ def test_in_place_leaves_a_backup(tmp_path, data):
     assert (tmp_path / "model.backup-1" / MODEL).read_bytes() == old
     assert ModelFolder.load(place).threshold != folder_of().threshold
     assert (place / WEIGHTS).read_bytes() == (backup / WEIGHTS).read_bytes()
+
+
+def test_a_refused_calibration_leaves_nothing_behind(tmp_path, data):
+    place = folder_of().save(tmp_path / "model")
+    (place / "NOTES.txt").touch()
+    with pytest.raises(BadInput, match=r"'NOTES.txt' is in it"):
+        save_in_place(calibrate(ModelFolder.load(place), data, 0.05).folder, place)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["benign.parquet", "model"]
+
+
+def test_the_folder_that_a_link_names_is_calibrated(tmp_path, data):
+    place, link = folder_of().save(tmp_path / "model"), tmp_path / "current"
+    link.symlink_to(place.name)
+    save_in_place(calibrate(ModelFolder.load(link), data, 0.05).folder, link)
+    assert link.is_symlink()
+    assert ModelFolder.load(place).threshold != folder_of().threshold
+
+
+def test_benign_rows_may_carry_the_word_of_their_class(tmp_path):
+    """Training knew which of two words is the bad one; a file of the other alone does not say."""
+    words = np.where(np.array(names_table()["class"]) == 1, "malware", "fine")
+    at = names_table().column_names.index("class")
+    table = names_table().set_column(at, "class", pa.array(words))
+    folder = workflow.train_folder(table, question(), name="words", recipe=RECIPE, members=1, settings=SETTINGS)
+    assert folder.question.positive == "malware"
+    fine = benign().set_column(at, "class", pa.array(["fine"] * len(benign())))
+    assert calibrate(folder, write(fine, tmp_path / "fine.jsonl"), 0.05).after.of == len(fine)
+    bad = write(benign().set_column(at, "class", pa.array(["malware"] * len(benign()))), tmp_path / "bad.jsonl")
+    with pytest.raises(BadInput, match="row 1: it is labelled bad"):
+        calibrate(folder, bad, 0.05)
 
 
 def test_from_the_command_line(tmp_path, data, capsys, monkeypatch):

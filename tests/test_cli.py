@@ -290,6 +290,27 @@ def test_standard_input_is_answered_line_by_line(model):
     assert (process.returncode, err.splitlines()[-1].split(",")[0]) == (0, "3 rows")
 
 
+def test_a_stream_goes_on_after_a_first_row_that_lacks_what_is_needed(model):
+    lines = ['{"x":1}', *(json.dumps(row) for row in names_table(2).to_pylist())]
+    ran = real("score", model, "-", "--id", "id", input="\n".join(lines), capture_output=True)
+    first, *others = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert ran.returncode == 3
+    assert (first["id"], first["verdict"], first["score"]) == (None, "alarm", None)
+    assert [(one["id"], one["errors"]) for one in others] == [("r0", None), ("r1", None)]
+
+
+def test_a_table_of_standard_input_is_written_line_by_line(model):
+    command = [sys.executable, "-m", "isotone.cli", "score", str(model), "-", "--csv"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+    ) as process:
+        process.stdin.write(json.dumps(names_table(1).to_pylist()[0]) + "\n")
+        process.stdin.flush()
+        assert process.stdout.readline().startswith("row,id")
+        assert process.stdout.readline().startswith("1,")
+        process.communicate()
+
+
 @pytest.mark.parametrize(
     ("part", "spoil"),
     [
@@ -489,6 +510,21 @@ def _click():
     import typer.main  # noqa: PLC0415
 
     return typer.main.get_command(cli.app)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--guarded", "--tune", "1"], "--tune is for networks alone"),
+        (["--guarded", "--seeds", "3"], "--seeds is for networks alone"),
+        (["--guarded", "--boosters"], "--boosters is for networks alone"),
+        (["--max-clean-loss", "0.1"], "--max-clean-loss is for --guarded"),
+    ],
+)
+def test_options_of_networks_and_of_guarded_detectors_do_not_mix(run, data, tmp_path, more, said):
+    code, out, err = run("train", data, "--label", "class", "--out", tmp_path / "model", *more)
+    assert (code, out) == (2, "")
+    assert said in " ".join(err.split())
 
 
 @pytest.mark.parametrize(

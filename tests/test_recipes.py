@@ -16,7 +16,7 @@ from isotone import Verdict
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "benchmarks" / "results" / "recipes-quick.json"
+RESULTS = ROOT / "benchmarks" / "results" / "recipes.json"
 FORM = {"trials": 2, "seeds": 1, "epochs": 1}
 PLAIN = {
     "optimizer": "AdamW",
@@ -49,7 +49,7 @@ def made(parts):
 def test_the_page_is_written_from_the_results(parts):
     found = json.loads(RESULTS.read_text())
     assert parts[2].text(found) in (ROOT / "docs" / "recipes.md").read_text(), (
-        "python benchmarks/recipes.py --quick --page"
+        "python benchmarks/recipes.py --page"
     )
 
 

@@ -160,6 +160,17 @@ def test_a_csv_row_of_another_width_is_an_alarm(tmp_path):
     assert found[-1].row == 6
 
 
+IDS = ["18446744073709551615", "9007199254740993", "0.5", '"0.5"', "-3", "true", "null", "1" + 40 * "0"]
+
+
+@pytest.mark.parametrize("rows", [1, 3, 100])
+def test_a_row_is_named_as_the_file_names_it_whatever_stands_beside_it(tmp_path, rows):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(f'{{"names": ["evil1"], "id": {name}}}\n' for name in IDS for _ in range(rows)))
+    found = [record for part in score_records(folder_of("names only"), path, "id") for record in part.splitlines()]
+    assert [record.split('"id":')[1].split(',"score"')[0] for record in found] == [n for n in IDS for _ in range(rows)]
+
+
 def test_a_logit_of_nan_is_an_alarm(tmp_path):
     broken = MonotoneEnsemble([MonotoneNetwork(**one) for one in folder_of().network.arguments]).eval()
     with torch.no_grad():

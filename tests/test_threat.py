@@ -70,6 +70,8 @@ TOML = [
     ("adds = [", "it is no TOML", "broken"),
     ('add = ["a"]', "the key 'add' came", "a word that is no role"),
     ("adds = [1]", "adds holds 1", "a number"),
+    ("adds = 3", "adds holds 3", "a number without a list"),
+    ("adds = {a = 1}", "adds holds {'a': 1}", "a table"),
     ("threat = 3", "3 came", "no table"),
 ]
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from .data import Examples, labels_of
 from .errors import BadInput, CannotWrite, NoMatch
 from .evaluation import Interval, clopper_pearson, require_support, whole_share
-from .model_folder import Model
+from .model_folder import Model, writable
 from .streaming import no_pipe, score_blocks
 
 
@@ -106,17 +106,21 @@ def calibrate(folder: Model, path: str | os.PathLike[str], rate: float) -> Calib
 def save_in_place(folder: Model, place: str | os.PathLike[str]) -> Path:
     """Replace the model at a place, and keep what was there beside it; gives where the backup is.
 
+    A link is followed: the folder that it names is replaced, and the link stays.
+
     Raises:
+        BadInput: there is more than a model in the folder; then nothing is changed.
         CannotWrite: the backup cannot be made; then nothing is changed.
     """
-    older = Path(place).absolute()
+    older = Path(place).resolve()
+    writable(older, replace=True)
     backup = _free_name(older)
     try:
         shutil.copytree(older, backup)
     except OSError as fault:
         shutil.rmtree(backup, ignore_errors=True)
         raise CannotWrite(backup, fault.strerror or fault) from None
-    folder.save(place, replace=True)
+    folder.save(older, replace=True)
     return backup
 
 

@@ -101,6 +101,7 @@ def train(
         return
     if data is None or label is None:
         raise typer.BadParameter("Missing DATA with --label, or --bytes with --labels.")
+    _refuse_both(context, guarded=guarded)
     place = writable(out, replace=replace)
     tuning = None if tune is None else Tuning(tune, place.with_name(f".{place.name}.tuning"))
     question = Question(
@@ -139,6 +140,21 @@ def train(
     _finish(folder, folder.save(out, replace=replace))
 
 
+def _given(context: typer.Context) -> set[str]:
+    """What stands on the command line."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+
+
+def _refuse_both(context: typer.Context, *, guarded: bool) -> None:
+    """What only one of the two ways to train knows of, and would be left out without a word."""
+    others = {"tune", "seeds", "boosters"} if guarded else {"max_clean_loss"}
+    if strange := sorted(others & _given(context)):
+        option = "--" + strange[0].replace("_", "-")
+        said = "is for networks alone; leave one of both out" if guarded else "is for --guarded; say it too"
+        raise typer.BadParameter(f"{option} {said}.")
+
+
 def _train_bytes(
     context: typer.Context,
     raw: Path | None,
@@ -153,9 +169,7 @@ def _train_bytes(
     from .model_folder import ByteFolder, writable  # noqa: PLC0415
 
     known = {"raw", "labels", "out", "max_false_alarms", "replace", "quiet"}
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-    if raw is None or labels is None or (more := sorted(set(given) - known)):
+    if raw is None or labels is None or (more := sorted(_given(context) - known)):
         said = f"{more[0]} came with them" if raw and labels else "one came without the other"
         raise typer.BadParameter(f"--bytes and --labels: {said}; both, with --out and --max-false-alarms, are right.")
     writable(out, replace=replace)
@@ -230,6 +244,8 @@ def _score_table(folder: Any, data: Path, id_column: str | None, tally: Any) -> 
         writer.writerow(
             [first.row, first.id, *shown, f"{folder.threshold:.6g}", int(first.alarm), first.unknown, first.error]
         )
+        if str(data) == "-":
+            sys.stdout.flush()
         if first.error:
             typer.echo(f"row {first.row}: {first.error}; it counts as an alarm", err=True)
         tally.rows, tally.alarms, tally.failed = (

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from . import attack
-from .data import Encoder, Split, labels_of, split, split_by_time, times_of
+from .data import Encoder, Split, labels_of, split, split_by_time, times_of, word_of
 from .errors import BadInput, NoMatch, require
 from .evaluation import BUDGETS, Interval, auc, detection, false_alarms, require_support, roc, threshold_at
 from .families import SAMPLE_ROWS, Family, Material, NetworkFamily, Scorer, Tuned, tune
@@ -110,6 +110,7 @@ def prepare(table: Any, question: Question, seed: int = 0) -> Prepared:
         if column not in table.column_names:
             raise NoMatch("table", column, table.column_names, "column")
     labels = labels_of(table, question.label, question.positive)
+    question = replace(question, positive=question.positive or word_of(table, question.label, labels))
     groups = None if question.group is None else _groups(table[question.group])
     bag = question.text or question.names
     fit: Any = functools.partial(

@@ -111,7 +111,8 @@ def _fit(detector: Detector, prepared: Prepared) -> bool:
             detector.set_params(folds="auto")
         else:
             return True
-    detector.fit(rows, training.labels, validation=(held, validation.labels), **named)
+    groups = None if prepared.families is None else prepared.families[: len(training)]
+    detector.fit(rows, training.labels, validation=(held, validation.labels), groups=groups, **named)
     return False
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .data import cells_of
 from .model_folder import Model
 from .streaming import Scores, score_blocks
 
@@ -112,12 +113,11 @@ def score_records(
 
 
 def _scored(folder: Model, path: str | os.PathLike[str], id_column: str | None) -> Iterator[Scores]:
-    return score_blocks(folder.encoder, folder.scorer(), path, () if id_column is None else (id_column,))
+    return score_blocks(folder.encoder, folder.scorer(), path, () if id_column is None else (id_column,), exact=True)
 
 
 def _names(block: Scores, id_column: str | None) -> Sequence[Any]:
-    found: list[Any] = block.table[id_column].to_pylist() if id_column else [None] * len(block)
-    return found
+    return cells_of(block.table, id_column) if id_column else [None] * len(block)
 
 
 def _shares(logits: Any) -> Any:
@@ -200,4 +200,4 @@ def _plain(name: Any) -> Any:
     """A name as JSON can hold it; whole numbers without a point."""
     if isinstance(name, float) and name.is_integer():
         return int(name)
-    return name if isinstance(name, bool | int) else str(name)
+    return name if isinstance(name, bool | int) or (isinstance(name, float) and np.isfinite(name)) else str(name)

@@ -73,6 +73,7 @@ def score_blocks(
     *,
     option: str = "--id",
     rows: int = 4096,
+    exact: bool = False,
 ) -> Iterator[Scores]:
     """The rows of a file in their order, in blocks.
 
@@ -82,6 +83,7 @@ def score_blocks(
         extra: more columns to hand on.
         option: what asked for them, for errors.
         rows: the most in a block.
+        exact: read the cells of `extra` as they stand, by `isotone.data.cells_of`.
 
     Raises:
         BadInput: the file cannot be read at all, or lacks a column that the model needs.
@@ -89,7 +91,7 @@ def score_blocks(
 
     Cost: memory of a few blocks; see benchmarks/scoring.py.
     """
-    blocks = _blocks(path, encoder.needs, extra, option, rows)
+    blocks = _blocks(path, encoder.needs, extra, option, rows, exact=exact)
     # Waiting for standard input in a thread of its own would keep a closed pipe from ending the program.
     for block in blocks if str(path) == STDIN else ahead(blocks):
         examples = encoder.encode(block.table, "collect", block.failures)
@@ -111,12 +113,12 @@ def no_pipe(path: str | os.PathLike[str], where: str) -> None:
 
 
 def _blocks(
-    path: str | os.PathLike[str], needed: Sequence[str], extra: Sequence[str], option: str, rows: int
+    path: str | os.PathLike[str], needed: Sequence[str], extra: Sequence[str], option: str, rows: int, *, exact: bool
 ) -> Iterator[Any]:
     """The columns that the model needs, and those that the caller asked for."""
     columns = dict.fromkeys((*needed, *extra))
     try:
-        yield from read_blocks(path, rows, columns=columns)
+        yield from read_blocks(path, rows, columns=columns, exact=extra if exact else ())
     except BadInput:
         # A column that is missing is said to be the model's; these are the caller's.
         own = [name for name in extra if name not in needed]

@@ -226,7 +226,8 @@ class Threat:
 
 
 def _globs(role: str, given: Any) -> tuple[str, ...]:
-    found = (given,) if isinstance(given, str) else tuple(given)
+    listed = isinstance(given, Iterable) and not isinstance(given, Mapping)
+    found = (given,) if isinstance(given, str) or not listed else tuple(given)
     if strange := [g for g in found if not isinstance(g, str)]:
         raise BadInput("threat", f"{role} holds {strange[0]!r}", "names and globs of features are right")
     return found

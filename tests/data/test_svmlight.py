@@ -60,6 +60,7 @@ BROKEN = [
     ("1 99999999999999999999999:1\n", "an index beyond 64 bits"),
     ("1 1:1\r1 2:1\n", "a carriage return within the line"),
     ("1 1\n", "no colon"),
+    ("1 1:nan 2:1\n", "a value that is no number: read as absent, it would hide what is there"),
 ]
 
 

@@ -19,6 +19,7 @@ from ..errors import BadInput, require
 from ._arrow_json import is_plain, plain_table
 from ._streams import (
     BLOCK_SIZE,
+    STDIN,
     Block,
     Lines,
     check_columns,
@@ -37,22 +38,35 @@ Row = dict[str, Any]
 
 PIECE = 1 << 16  # bytes around a line that is not plain, which are read carefully
 MOST_MISSES = 32
+AS_JSON = b"json"  # a mark of a field
 
 
-def jsonl_blocks(path: Path, rows: int | None, columns: Iterable[str] | None) -> Iterator[Block]:
-    """Blocks of at most `rows` rows; `rows=None` is the whole file in one, and then a key must keep its kind."""
+def jsonl_blocks(
+    path: Path, rows: int | None, columns: Iterable[str] | None, exact: Iterable[str] = ()
+) -> Iterator[Block]:
+    """Blocks of at most `rows` rows; `rows=None` is the whole file in one, and then a key must keep its kind.
+
+    Of the columns in `exact` numbers that a block would round come as their JSON, and the field says so (`cells_of`).
+    """
     wanted = None if columns is None else list(dict.fromkeys(columns))
     if rows is None:
         with open_text(path) as stream:
             yield from _Careful(path, wanted).blocks(Lines(stream), None)
         return
     with open_bytes(path) as stream:
-        yield from _streamed(path, parts_of(stream), rows, wanted)
+        yield from _streamed(_Careful(path, wanted, frozenset(exact)), parts_of(stream), rows)
 
 
-def _streamed(path: Path, parts: Iterable[bytes], rows: int, wanted: list[str] | None) -> Iterator[Block]:
+def cells_of(table: pa.Table, name: str) -> list[Any]:
+    """The cells of a column as they stood in the file."""
+    cells: list[Any] = table[name].to_pylist()
+    if AS_JSON not in (table.schema.field(name).metadata or {}):
+        return cells
+    return [None if cell is None else json.loads(cell) for cell in cells]
+
+
+def _streamed(careful: _Careful, parts: Iterable[bytes], rows: int) -> Iterator[Block]:
     """Fast where lines are as plain as those that were read carefully before; one that is not costs a small piece."""
-    careful = _Careful(path, wanted)
     misses = 0
     for number, part in enumerate(parts):
         # Files that are never plain are not asked again and again.
@@ -81,11 +95,12 @@ def _cut(piece: bytes, early: bool) -> int:
 class _Careful:
     """Line by line; it counts the rows and lines that have been read so far."""
 
-    def __init__(self, path: Path, wanted: list[str] | None) -> None:
-        self.path, self.wanted = path, wanted
+    def __init__(self, path: Path, wanted: list[str] | None, exact: frozenset[str] = frozenset()) -> None:
+        self.path, self.wanted, self.exact = path, wanted, exact
         self.rows = self.lines = 0
         self.types: dict[str, Any] = {}  # of all keys: what nobody wants must be plain too
-        self._checked = False
+        # A first row of a stream that lacks a column is one bad row among those to come; a file is known by its first.
+        self._checked = str(path) == STDIN and wanted is not None
 
     def blocks(self, lines: Lines, rows: int | None) -> Iterator[Block]:
         source = iter(lines)
@@ -100,10 +115,12 @@ class _Careful:
                 self._checked = True
             known = list(seen) if self.wanted is None else self.wanted
             for run in _runs(self.path, chunk, known, whole=rows is None):
-                yield _block(self.rows, run, known)
+                yield _block(self.rows, run, known, self.exact)
                 self.rows += len(run)
             if rows is not None:
                 self.types = _all_types(chunk, seen, self.types)
+                if any(str(self.types.get(name)) == "double" for name in self.exact):
+                    self.types = {}
         self.lines = lines.number
 
     def taken(self, table: pa.Table, rows: int) -> Iterator[Block]:
@@ -203,17 +220,30 @@ def _runs(path: Path, chunk: list[Row | str], known: Iterable[str], whole: bool)
         yield run
 
 
-def _block(first: int, run: list[Row | str], names: list[str]) -> Block:
+def _block(first: int, run: list[Row | str], names: list[str], exact: frozenset[str] = frozenset()) -> Block:
     failures = {place: row for place, row in enumerate(run) if isinstance(row, str)}
     columns = {name: [None if isinstance(row, str) else row.get(name) for row in run] for name in names}
     types = {name: _type(cells) for name, cells in columns.items()}
     pa = require("pyarrow", "tables")
+    rounded = [name for name in exact & set(columns) if types[name] == pa.float64()]
+    for name in rounded:
+        columns[name] = [None if cell is None else _json(cell) for cell in columns[name]]
+        types[name] = pa.string()
     for name, cells in columns.items():
         if types[name] == pa.float64():
             columns[name] = [None if cell is None else _float(cell) for cell in cells]
         elif types[name] == pa.int64():
             columns[name] = [None if cell is None else int(cell) for cell in cells]
-    return Block(first, table_of(columns, types, len(run), failures), failures)
+    table = table_of(columns, types, len(run), failures)
+    for name in rounded:
+        field = pa.field(name, pa.string(), metadata={AS_JSON: b"1"})
+        table = table.set_column(table.schema.get_field_index(name), field, table[name])
+    return Block(first, table, failures)
+
+
+def _json(number: float) -> str:
+    """As it stood in the file; what is no JSON (infinity) as its word."""
+    return json.dumps(number if isinstance(number, int) or math.isfinite(number) else str(number))
 
 
 def _type(cells: list[Any]) -> Any:

@@ -56,6 +56,18 @@ def labels_of(table: pa.Table, label: str, positive: str | None = None, *, both:
     return ones[codes]
 
 
+def word_of(table: pa.Table, label: str, labels: NDArray[np.int64]) -> str | None:
+    """What a row of the class to detect is called, where labels are words: files of one class need to be told.
+
+    >>> import pyarrow as pa
+    >>> word_of(pa.table({"class": ["ham", " spam"]}), "class", np.array([0, 1]))
+    'spam'
+    """
+    if not is_text(table[label]) or not labels.any():
+        return None
+    return str(table[label][int(np.flatnonzero(labels)[0])].as_py()).strip()
+
+
 def _texts(where: str, column: Any) -> NDArray[Any]:
     cells = column.to_pylist()
     missing = next((row for row, cell in enumerate(cells) if cell is None or not cell.strip()), None)

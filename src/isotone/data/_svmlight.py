@@ -4,7 +4,7 @@
 - a feature is called f<index>, or what the names file beside the data says;
 - "names" is a column of lists: the features of each row whose value is above 0; any other column is made of the values
   of one feature, 0 where a row does not say it;
-- a line that cannot be read is a failure and does not stop the file.
+- a line that cannot be read, or says a value that is no number, is a failure and does not stop the file.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def _parsed(path: Path, rows: int) -> Iterator[_Parsed]:
     opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rb") as stream:
         while lines := _lines(stream, rows):
-            yield _read([line for line in lines if line is not None], lines)
+            yield _without_nan(_read([line for line in lines if line is not None], lines))
 
 
 def _lines(stream: IO[bytes], most: int) -> list[bytes | None]:
@@ -212,6 +212,18 @@ def _read(whole: list[bytes], lines: list[bytes | None]) -> _Parsed:
         parts.append(part)
     joined = _joined(parts)
     return _Parsed(joined.labels, joined.matrix, failures)
+
+
+def _without_nan(parsed: _Parsed) -> _Parsed:
+    """NaN is neither above 0 nor not: read as absent it would hide what a row has."""
+    gone = np.isnan(parsed.matrix.data)
+    if not gone.any():
+        return parsed
+    matrix = parsed.matrix.copy()
+    at = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    why = {int(at[k]): f"the value of feature {matrix.indices[k]} is no number" for k in np.flatnonzero(gone)[::-1]}
+    matrix.data[np.isin(at, list(why))] = 0.0
+    return _Parsed(parsed.labels, matrix, {**parsed.failures, **why})
 
 
 def _load(content: bytes) -> _Parsed:

@@ -77,7 +77,10 @@ def read_table(path: str | os.PathLike[str], columns: Iterable[str] | None = Non
 
 
 def read_blocks(
-    path: str | os.PathLike[str], rows: int = 4096, columns: Iterable[str] | None = None
+    path: str | os.PathLike[str],
+    rows: int = 4096,
+    columns: Iterable[str] | None = None,
+    exact: Iterable[str] = (),
 ) -> Iterator[Block]:
     """The file in blocks of consecutive rows, in constant memory.
 
@@ -87,6 +90,8 @@ def read_blocks(
         rows: the most rows in a block; blocks are shorter where rows are large, or where a JSON key changes its kind.
         columns: keep only these; the file must have them all (`Encoder.needs`). Default: keep all; SVMlight is then
             read whole, since its columns depend on all of it.
+        exact: columns that name rows, to be read by `cells_of`: in JSON lines whole numbers beyond 64 bits, or beside
+            fractions, would be rounded.
 
     Yields:
         `Block(first, table, failures)`: `first` counts rows from 0, and a row that cannot be read (a CSV row of the
@@ -110,10 +115,10 @@ def read_blocks(
     path = Path(path)
     _format(path)
     _check_file(path)  # here too: a generator would say it only when it is first asked for a block
-    return _blocks(path, rows, None if columns is None else list(columns))
+    return _blocks(path, rows, None if columns is None else list(columns), tuple(exact))
 
 
-def _blocks(path: Path, rows: int | None, columns: Iterable[str] | None) -> Iterator[Block]:
+def _blocks(path: Path, rows: int | None, columns: Iterable[str] | None, exact: Iterable[str] = ()) -> Iterator[Block]:
     """Blocks of any format; all that can be wrong with a whole file becomes one sentence here."""
     pa = require("pyarrow", "tables")
     suffix = _format(path)
@@ -122,7 +127,7 @@ def _blocks(path: Path, rows: int | None, columns: Iterable[str] | None) -> Iter
         if suffix == ".parquet":
             yield from _parquet_blocks(path, rows, columns)
         elif suffix.startswith(".jsonl"):
-            yield from jsonl_blocks(path, rows, columns)
+            yield from jsonl_blocks(path, rows, columns, exact)
         elif suffix in SPARSE:
             yield from svmlight_blocks(path, rows, columns)
         else:
