@@ -14,7 +14,7 @@ ROOT = Path(isotone.__file__).parent
 # Each storey may import from those below it, and from itself only where it says so.
 STOREYS = [
     {"errors", "directions", "threat", "verdict", "naming", "_version"},  # words
-    {"constraints", "saving", "graphs"},
+    {"constraints", "saving", "graphs", "offsets"},
     {"nn", "certify", "attack", "data", "encoding", "files"},  # wings without doors between
     {"training", "evaluation", "progress", "suggesting", "effects", "bounds"},
     {"families", "proving", "explain", "report", "auditing", "pricing", "headroom", "streaming"},

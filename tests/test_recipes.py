@@ -48,9 +48,7 @@ def made(parts):
 
 def test_the_page_is_written_from_the_results(parts):
     found = json.loads(RESULTS.read_text())
-    assert parts[2].text(found) in (ROOT / "docs" / "recipes.md").read_text(), (
-        "python benchmarks/recipes.py --page"
-    )
+    assert parts[2].text(found) in (ROOT / "docs" / "recipes.md").read_text(), "python benchmarks/recipes.py --page"
 
 
 def test_every_final_network_was_inside_and_every_proof_held():

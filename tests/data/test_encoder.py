@@ -327,6 +327,8 @@ SPOILT = [
     ({"vocabulary": "free"}, "its entry 'vocabulary' is 'free'", "a string for a list"),
     ({"vocabulary": ["b", "b"]}, "its entry 'vocabulary' is ['b', 'b']", "a name twice"),
     ({"columns": [1]}, "its entry 'columns' is [1]", "a number in a list of names"),
+    ({"zeros": [0.5]}, "its entry 'zeros' is [0.5]", "more zeros than columns"),
+    ({"columns": ["a"], "zeros": ["0"]}, "its entry 'zeros' is ['0']", "a word for a number"),
 ]
 
 
@@ -400,6 +402,24 @@ def test_numbers_survive_csv_and_json_exactly(values, tmp_path_factory):
         (block,) = read_blocks(path)
         assert encoder.encode(block.table).columns[:, 0].tolist() == values
         assert encoder.encode(read_table(path)).columns[:, 0].tolist() == values
+
+
+def test_columns_far_from_zero_are_told_apart_in_float32():
+    near = np.linspace(0.0, 1.0, 200)
+    table = pa.table({"y": [0, 1] * 100, "ms": 1.7e12 + 6e4 * near, "near": near, "age": np.arange(200.0)})
+    encoder = Encoder.fit(table, label="y")
+    assert [zero != 0 for zero in encoder.zeros] == [True, False, False]
+    found = encoder.encode(table).columns
+    assert (np.diff(found[:, 0]) > 0).all()
+    assert np.allclose(found[:, 0] - found[0, 0], 6e4 * near, rtol=1e-6)
+    assert found[:, 1].tolist() == near.astype(np.float32).tolist()
+    again = Encoder.from_dict(json.loads(json.dumps(encoder.to_dict())))
+    assert np.array_equal(again.encode(table).columns, found)
+    kept = encoder.only(["ms", "age"])
+    assert np.array_equal(kept.encode(table).columns, found[:, [0, 2]])
+    far = encoder.encode(pa.table({"ms": [-3e38, 0.0, 3e38], "near": [0.0] * 3, "age": [0.0] * 3})).columns[:, 0]
+    assert np.isfinite(far).all()
+    assert (np.diff(far) > 0).all()
 
 
 def test_every_format_encodes_the_same(tmp_path):

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadInput, require
+from ..offsets import zero_of
 from . import _cells
 from ._examples import Examples, first_failure
 from ._streams import check_columns
@@ -42,6 +43,7 @@ class Encoder:
         names: the column whose lists are the names, or None. In CSV: one cell with names between spaces or semicolons.
         vocabulary: the names, sorted; with neither text nor names, each is a column of 0 and 1.
         columns: the columns of numbers, in the order of the training table.
+        zeros: what each column of numbers is counted from (`isotone.offsets`); none: from 0.
 
     >>> import pyarrow as pa
     >>> mails = pa.table({"text": ["Free $$$ now", "see you now", "free you"], "class": ["spam", "ham", "spam"]})
@@ -59,6 +61,7 @@ class Encoder:
     names: str | None
     vocabulary: tuple[str, ...]
     columns: tuple[str, ...]
+    zeros: tuple[float, ...] = ()
 
     @classmethod
     def fit(
@@ -112,7 +115,8 @@ class Encoder:
         if not vocabulary and not chosen:
             came = f"no name is in {min_rows} training rows or more, and there is no column of numbers"
             raise BadInput("features", came, "at least one feature is needed", "Lower min_rows, or bring more rows.")
-        return cls(label, text, names, vocabulary, tuple(chosen))
+        zeros = [zero_of(training_numbers(table[name], name)) for name in chosen] if table.num_rows else []
+        return cls(label, text, names, vocabulary, tuple(chosen), tuple(zeros) if any(zeros) else ())
 
     def only(self, features: Iterable[str]) -> Encoder:
         """The encoder of some of the features; the others are not looked at.
@@ -122,7 +126,8 @@ class Encoder:
         """
         kept = set(features)
         names, columns = (tuple(n for n in all_ if n in kept) for all_ in (self.vocabulary, self.columns))
-        return replace(self, vocabulary=names, columns=columns)
+        zeros = tuple(zero for name, zero in zip(self.columns, self.zeros, strict=False) if name in kept)
+        return replace(self, vocabulary=names, columns=columns, zeros=zeros)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -169,7 +174,8 @@ class Encoder:
             matrix, unknown = self._presence_matrix(table, faults), np.zeros(table.num_rows, dtype=np.int64)
         numbers = np.empty((table.num_rows, len(self.columns)), dtype=np.float32)
         for place, name in enumerate(self.columns):
-            numbers[:, place], found = _cells.numbers(table[name])
+            values, found = _cells.numbers(table[name])
+            numbers[:, place] = values - (self.zeros[place] if self.zeros else 0.0)
             _note(faults, name, found)
         faults = {**faults, **(failures or {})}
         if faults and on_error == "raise":
@@ -178,9 +184,10 @@ class Encoder:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain strings and lists, for JSON."""
-        return {"format": FORMAT} | {
-            f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v for f in fields(self)
-        }
+        said = {f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v for f in fields(self)}
+        if not self.zeros:  # as it was written before there were any, so that digests stay
+            del said["zeros"]
+        return {"format": FORMAT, **said}
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Encoder:
@@ -199,11 +206,17 @@ class Encoder:
         lists = {key: facts.get(key) for key in ("vocabulary", "columns")}
         bad = [key for key, v in strings.items() if not (isinstance(v, str) or (v is None and key != "label"))]
         bad += [key for key, v in lists.items() if not _distinct_strings(v)]
+        zeros = facts.get("zeros", [])
+        if not isinstance(zeros, list) or not all(isinstance(zero, float) and abs(zero) < np.inf for zero in zeros):
+            bad.append("zeros")
+        if not bad and zeros and len(zeros) != len(lists["columns"] or ()):
+            bad.append("zeros")
         if bad:
             raise BadInput(
                 "encoder", f"its entry {bad[0]!r} is {facts.get(bad[0])!r:.40}", "it is not what was written"
             )
-        return cls(**strings, **{key: tuple(v or ()) for key, v in lists.items()})  # type: ignore[arg-type]
+        tuples = {key: tuple(v or ()) for key, v in lists.items()}
+        return cls(**strings, **tuples, zeros=tuple(zeros))  # type: ignore[arg-type]
 
     def _bag_matrix(self, table: pa.Table, bag: str, faults: dict[int, str]) -> tuple[Any, NDArray[np.int64]]:
         """CSR of the words or names that are known, and how many of each row are not."""

@@ -18,7 +18,8 @@ class Examples:
 
     Args:
         names: scipy CSR, float32, shape (rows, names); column indices sorted and unique in each row, all data 1.
-        columns: shape (rows, columns), float32, in the units of the file. NaN in failed rows, and nowhere else.
+        columns: shape (rows, columns), float32, in the units of the file, less the encoder's `zeros`.
+            NaN in failed rows, and nowhere else.
         failures: row -> why it could not be encoded. A failed row has no names: whoever scores must treat it as bad.
         unknown: shape (rows,), int64: how many different names of each row are not in the vocabulary.
     """

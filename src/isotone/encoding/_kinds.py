@@ -8,13 +8,13 @@ direction is +1 or -1; where it is 0 nothing is claimed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..offsets import weighted_quantiles, zero_of
 from ._cells import Categories, Floats, Key, Table, by_size, recoded
 from ._orders import at_or_above
 
@@ -55,8 +55,8 @@ class Number:
     from the component what missing means; where it had none, `low` is one range of the numbers further down: numbers
     are followed that far, and the first missing value ever seen scores as the lowest of them.
 
-    Numbers that differ by little beside what they are, such as times in milliseconds, are counted from `zero`: in
-    float32, in which networks compute, they would all be one. A rounded difference keeps x <= y.
+    Numbers that differ by little beside what they are, such as times in milliseconds, are counted from `zero`
+    (`isotone.offsets`).
     """
 
     direction: int
@@ -75,8 +75,8 @@ class Number:
         seen = not bool(there.all())
         known = numbers[there] if there.any() else np.zeros(1)
         low, high = float(known.min()), float(known.max())
-        fill = weighted_median(known, weight[there]) if there.any() else 0.0
-        zero = far_from_zero(known, weight[there] if there.any() else np.ones(1))
+        counted = weight[there] if there.any() else np.ones(1)
+        (fill,), zero = weighted_quantiles(known, counted, (0.5,)), zero_of(known, counted)
         if not seen:
             reach = high - low or max(1.0, abs(low))
             low, high = max(low - reach, -LARGEST), min(high + reach, LARGEST)
@@ -238,34 +238,6 @@ def missing_column(direction: int, missing: str, seen: bool, gone: NDArray[np.bo
     if not seen:
         return []
     return [(~gone if direction and missing == "lowest" else gone).astype(np.float64)]
-
-
-def weighted_median(values: Floats, weight: Floats) -> float:
-    """The least value at or below which half of the weight lies; whole weights count as repeated values.
-
-    >>> weighted_median(np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 3.0]))
-    2.0
-    """
-    return weighted_quantiles(values, weight, (0.5,))[0]
-
-
-def weighted_quantiles(values: Floats, weight: Floats, shares: Sequence[float]) -> list[float]:
-    """The least values at or below which these shares of the weight lie."""
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(weight[order])
-    at = np.searchsorted(reached, reached[-1] * np.array(shares))
-    return [float(value) for value in values[order][at]]
-
-
-def far_from_zero(values: Floats, weight: Floats) -> float:
-    """The median where the middle half of the weight is narrow beside it (by 1,000 times), else 0.
-
-    >>> far_from_zero(1.7e12 + np.arange(5.0), np.ones(5)), far_from_zero(np.arange(5.0), np.ones(5))
-    (1700000000002.0, 0.0)
-    """
-    low, middle, high = weighted_quantiles(values, weight, (0.25, 0.5, 0.75))
-    wide = high - low or float(values.max() - values.min())
-    return middle if 0 < 1_000 * wide < abs(middle) else 0.0
 
 
 def kind_to_dict(kind: Any) -> dict[str, Any]:
