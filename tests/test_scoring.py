@@ -171,6 +171,13 @@ def test_a_row_is_named_as_the_file_names_it_whatever_stands_beside_it(tmp_path,
     assert [record.split('"id":')[1].split(',"score"')[0] for record in found] == [n for n in IDS for _ in range(rows)]
 
 
+def test_a_feature_may_name_the_rows(tmp_path):
+    path = write(names_table(20, seed=5), tmp_path / "rows.jsonl")
+    by_size, by_id = (list(score_file(folder_of(), path, name)) for name in ("size", "id"))
+    assert [one.logit for one in by_size] == [one.logit for one in by_id]
+    assert [float(one.id) for one in by_size] == names_table(20, seed=5)["size"].to_pylist()
+
+
 def test_a_logit_of_nan_is_an_alarm(tmp_path):
     broken = MonotoneEnsemble([MonotoneNetwork(**one) for one in folder_of().network.arguments]).eval()
     with torch.no_grad():

@@ -118,7 +118,8 @@ def _blocks(
     """The columns that the model needs, and those that the caller asked for."""
     columns = dict.fromkeys((*needed, *extra))
     try:
-        yield from read_blocks(path, rows, columns=columns, exact=extra if exact else ())
+        apart = set(extra) - set(needed) if exact else ()  # what the model reads has to stay a number
+        yield from read_blocks(path, rows, columns=columns, exact=apart)
     except BadInput:
         # A column that is missing is said to be the model's; these are the caller's.
         own = [name for name in extra if name not in needed]
