@@ -327,3 +327,16 @@ def test_a_bad_row_that_is_out_of_reach_costs_no_more_than_one():
     assert float(far) == pytest.approx(1.0)
     unbounded = partial_auc_loss(torch.tensor([-1e6]), ones[:1], benign, ones, total=100.0, high=0.1, bounded=False)
     assert float(unbounded) > 1e5
+
+
+@pytest.mark.parametrize("seed", [7, 13, 29])
+def test_trees_whose_leaves_differ_by_their_last_bit_are_proved(seed):
+    """LightGBM's own text has falls of 1e-17 here: a column that gives the label away makes leaves that meet."""
+    rng, m = np.random.default_rng(seed), 600
+    X = np.c_[rng.random((m, 6)) < 0.3, rng.poisson(2, (m, 4)), rng.normal(size=(m, 4))].astype(float)
+    y = (rng.random(m) < 1 / (1 + np.exp(-(X[:, :6].sum(1) - 2 + X[:, 10])))).astype(int)
+    X[:, 13] = y + 0.01 * rng.normal(size=m)
+    floor = BoosterFloor(trees=100).fit(X, y, (1,) * 12 + (0, 0), rate=0.02, seed=seed)
+    assert floor.prove().verdict is Verdict.PROVED
+    state, facts = floor.to_state()
+    assert np.array_equal(BoosterFloor.from_state(state, facts).scores(X), floor.scores(X))
