@@ -10,6 +10,7 @@ import torch
 from isotone.auditing import audit
 from isotone.auditing._score import score_of
 from isotone.errors import BadInput, NoMatch
+from isotone.verdict import Verdict
 
 X = np.random.default_rng(0).uniform(size=(60, 2))
 LABELS = (X[:, 0] + X[:, 1] > 1).astype(int)
@@ -83,6 +84,33 @@ def test_float32_in_float64_is_known_by_its_values():
     wide = score_of(lambda x: (x[:, 0] * 3).astype(np.float32).astype(np.float64), X, None)
     assert wide.precision == np.finfo(np.float32).eps
     assert score_of(lambda x: x[:, 0] * 3, X, None).precision == np.finfo(np.float64).eps
+
+
+CARDS = [
+    (lambda x: 600 + np.floor(100 * x[:, 0]) - 5.0 * (x[:, 1] > 0.5), ["x1"], "points of a scorecard"),
+    (lambda x: 600 - 5.0 * (x[:, 1] > 0.5) - 3.0 * (x[:, 2] > 0.5), ["x1", "x2"], "few different points"),
+    (lambda x: np.floor(200 * x[:, 0]) / 256 - (x[:, 1] > 0.5) / 256, ["x1"], "votes"),
+    (lambda x: 2.0**21 + np.floor(100 * x[:, 0]) - (x[:, 2] > 0.5), ["x2"], "large whole numbers"),
+]
+
+
+@pytest.mark.parametrize(("score", "guilty", "why"), CARDS, ids=[why for *_, why in CARDS])
+def test_numbers_that_fit_into_a_narrow_type_are_not_taken_for_rounded(score, guilty, why):
+    found = audit(score, np.random.default_rng(0).uniform(size=(600, 3)), +1)
+    assert found.verdict is Verdict.REFUTED, why
+    assert [one.name for one in found.features if one.witness is not None] == guilty
+
+
+def test_halves_are_known_by_their_values_and_bfloat16_by_its_type():
+    half = score_of(lambda x: (x[:, 0] * 3).astype(np.float16).astype(np.float64), X, None)
+    assert half.precision == np.finfo(np.float16).eps
+    brain = score_of(lambda x: torch.from_numpy(x[:, 0].copy()).bfloat16(), X, None)
+    assert brain.precision == torch.finfo(torch.bfloat16).eps
+
+
+def test_scores_that_are_no_numbers_are_not_compared():
+    found = audit(lambda x: np.full(len(x), np.nan), X, +1, budget_seconds=2)
+    assert "no pair found in 0 comparisons" in found.reason
 
 
 def test_an_onnx_file_is_asked_like_the_model_it_came_from(tmp_path):

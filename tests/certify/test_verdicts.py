@@ -144,7 +144,19 @@ def test_positive_weights_and_a_rising_activation_are_proved(activation):
 
 
 X = torch.linspace(0.1, 0.9, 6).reshape(2, 3)
+
+
 # fmt: off
+def thrice(x):
+    wide = x.repeat_interleave(torch.tensor([1, 2, 1]), dim=1)
+    return wide * wide * wide * wide * wide - 0.1 * wide * wide * wide + wide
+
+
+def own_nan(x):
+    y = (x.exp() - 0 * x).sum(1)
+    return torch.where(y != y, torch.zeros_like(y), y)  # noqa: PLR0124 - NaN alone is not itself
+
+
 VERDICTS = [
     # model                                   inputs    directions     domain      verdicts         why
     (lambda: Formula(lambda x: x.neg().neg()),        X,        +1,            None,       {PROVED},        "two reversals cancel"),
@@ -232,6 +244,9 @@ VERDICTS = [
     (lambda: Formula(lambda x: x.argmax(1)),  X,        +1,            None,       NOT_PROVED,      "places are no order"),
     (lambda: Formula(lambda x: x.max(1).indices), X,    +1,            None,       NOT_PROVED,      "places beside values are no order"),
     (lambda: Formula(torch.sin),              X,        +1,            (-9, 9),    {REFUTED},       "sin turns"),
+    (lambda: Formula(thrice), X,              +1,            (-1, 1),    {PROVED, UNKNOWN}, "the size of the output depends on the data"),
+    (lambda: Formula(lambda x: torch.where(x.exp() != x.exp(), 0 * x, x)), X, +1, None, {PROVED, UNKNOWN}, "asks twice: not known to be one"),
+    (lambda: Formula(own_nan),                X,        +1,            None,       {UNKNOWN, REFUTED}, "y != y asks whether y overflowed"),
     (lambda: Formula(lambda x: x * x.sum().item()), X,  +1,            UNIT,       {UNKNOWN},       "a number taken out of the graph"),
     (lambda: Formula(lambda x: x if x.sum() > 0 else x - 9), X, +1,    None,       {UNKNOWN, REFUTED}, "a branch in Python does not export"),
     (lambda: Formula(lambda x: x if x.sum() > 0 else -x), X, +1,       None,       {REFUTED},       "not exported, yet refuted by search"),

@@ -16,6 +16,7 @@ from isotone import (
     Increasing,
     Intersection,
     L1Ball,
+    LinfBall,
     Masked,
     MaxNorm,
     NonNegative,
@@ -70,6 +71,19 @@ def test_the_nearest_point_is_cvxpys(both, conditions, why, in_metric):
 
 
 # Dykstra's projections stand still at a member for many turns here, and go on: a standstill is no proof of the limit.
+@pytest.mark.parametrize("bound", [LinfBall(0.9), Between(high=0.9), Between(-0.2, 0.9)], ids=repr)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_probabilities_are_not_taken_for_inside_by_their_positive_part_alone(bound, dtype):
+    layer = nn.Linear(3, 2, bias=False, dtype=dtype)
+    both = Intersection(Simplex(dim=-1), bound)
+    layer.weight.data = torch.tensor([[0.5, 0.5, -0.5], [0.25, 0.75, -0.125]], dtype=dtype)
+    constrain(layer, "weight", both)
+    assert violations(layer) == {"weight": 0.0}
+    assert bool((layer.weight >= 0).all())
+    inside = torch.tensor([[0.5, 0.5, 0.0], [0.25, 0.75, 0.0]], dtype=dtype)
+    assert torch.equal(both.project(inside), inside)
+
+
 def test_a_standstill_is_not_taken_for_the_end():
     both = Intersection(Between(-0.1, 0.7), L1, MaxNorm(0.9, dim=-1))
     x = both.project(torch.tensor([5.0, -2.0], dtype=torch.float64))

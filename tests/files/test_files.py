@@ -94,6 +94,9 @@ def test_the_parts_of_a_pe():
     )
     assert found.at(0x3E0, 0x3F8) == ".text, slack of .text"
     assert found.regions("header", "slack") == ((0, 0x200), (0x3F0, 0x400), (0x500, 0x600))
+    for kinds, said in ((("headers",), "'headers' came"), ((), "no kind came")):  # none would read as: out of reach
+        with pytest.raises(BadInput, match=f"regions: {said}; header, section"):
+            found.regions(*kinds)
 
 
 def exporting(names=(b"first", b"second"), forwarded=False):

@@ -311,6 +311,8 @@ BAD = [
     (lambda net: net([torch.zeros(9)]),                  "uint8 in one row is right"),
     (lambda net: net(["path/to/file"]),                  "FileBytes(path)"),
     (lambda net: net([3]),                               "FileBytes(path)"),
+    (lambda net: net([[b"a", b"b"]]),                    "a list of files in a list"),
+    (lambda net: net([[1, 256]]),                        "numbers from 0 to 255"),
     (lambda net: net([np.zeros(99)]),                    "as many uint8 numbers"),
     (lambda net: ByteStream(copy.deepcopy(net).train()), "network.eval()"),
     (lambda net: ByteStream(NETS["gated"]),              "Score the whole file instead"),

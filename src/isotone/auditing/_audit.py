@@ -108,7 +108,9 @@ def audit(
     if wavering is None:
         scorer.unrest = unrest(scorer, drawn, random)
         wavering = unsteady(scorer, drawn, batches=True)
+    started = time.monotonic()
     proof = from_trees(predict, scorer, drawn, ways, domain=domain, missing=missing)
+    scorer.deadline += time.monotonic() - started  # the proof comes on top: the search keeps its time
     features = features_of(rows, ways, domain, drawn, proof.thresholds)
     search = Search(scorer, features, drawn, random)
     if wavering is not None:

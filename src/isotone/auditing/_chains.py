@@ -172,7 +172,8 @@ class Scorer:
             highest = np.maximum.accumulate(known, axis=1)
             drops = np.where(np.isnan(scores), -np.inf, highest - scores)
         drops = np.where(np.isnan(drops), -np.inf, drops)
-        tally.comparisons += int(steps.sum())
+        told = ~np.isnan(scores)
+        tally.comparisons += int((steps & told[:, :-1] & told[:, 1:]).sum())
         tally.falls += int(falls.sum())
         ends = drops.argmax(axis=1)
         worst = drops[np.arange(count), ends]

@@ -84,21 +84,39 @@ def score_of(predict: Any, sample: Any, output: Output) -> Score:
         count = x.shape[0] if hasattr(x, "shape") else len(x)
         return _table(face.call(x), count, face)[0][:, column].astype(np.float64)
 
-    return Score(call, face.said + named, _precision(table[:, column]), None if table.shape[1] == 1 else column)
+    # A table of bfloat16 is one of float32 here.
+    half = isinstance(raw, torch.Tensor) and raw.dtype is torch.bfloat16
+    precision = torch.finfo(torch.bfloat16).eps if half else _precision(table[:, column])
+    return Score(call, face.said + named, precision, None if table.shape[1] == 1 else column)
 
 
 def _precision(column: NDArray[Any]) -> float:
-    """eps of the type, or of float32 where float64 only carries float32 numbers."""
+    """eps of the type, or of a narrower one whose numbers it only carries.
+
+    Whole numbers, and multiples of a power of 1/2 such as votes, fit into narrower types too, and say nothing of how
+    they were computed: what tells is that the last bits of the narrower type are in use.
+    """
     if column.dtype.kind != "f":
         return float(np.finfo(np.float64).eps)
     known = column[np.isfinite(column)]
-    for narrow in (np.float16, np.float32):
+    for narrow, digits in ((np.float16, 12), (np.float32, 22)):
         with np.errstate(over="ignore"):
             if column.dtype == narrow or (
-                known.size > 4 and np.unique(known).size > 2 and (known.astype(narrow) == known).all()
+                known.size > 4
+                and np.unique(known).size > 2
+                and (known.astype(narrow) == known).all()
+                and _digits(known) > digits
             ):
                 return float(np.finfo(narrow).eps)
     return float(np.finfo(np.float64).eps)
+
+
+def _digits(values: NDArray[Any]) -> int:
+    """Binary digits from the first of the largest number to the last of any: of whole numbers up to 1,000 ten."""
+    fraction, exponent = np.frexp(values[values != 0].astype(np.float64))
+    whole = np.abs(fraction * 2.0**53).astype(np.int64)
+    last = exponent - 53 + np.log2(whole & -whole).astype(np.int64)
+    return int(exponent.max() - last.min()) if len(whole) else 0
 
 
 def _table(raw: Any, rows: int, face: Face) -> tuple[NDArray[Any], tuple[str, ...]]:

@@ -53,7 +53,11 @@ class Certificate:
         return EXIT[self.verdict]
 
     def valid_for(self, model: nn.Module) -> bool:
-        """Whether the model still has the tensors and the mode that were judged; the verdict is void otherwise."""
+        """Whether the model still has the tensors and the mode that were judged; the verdict is void otherwise.
+
+        Of what else Python holds only plain public settings and the names of hooks are compared: a function that was
+        replaced, or a private attribute or dictionary that was changed, is not seen. Certify again after such changes.
+        """
         return bool(digest(model) == self.scope["sha256"] and mode(model) == self.scope["mode"])
 
     def to_dict(self) -> dict[str, Any]:

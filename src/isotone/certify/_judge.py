@@ -80,13 +80,15 @@ def in_boxes(traced: Capture, question: Question, proof: Proof, seconds: float, 
     assert proof.stopped is not None
     if proof.stopped.hopeless or seconds <= 0:
         return proof
+    if (signs := _signs(traced, question)) is None:
+        return proof
     clock = _Clock(proof.seconds)
     assumed: dict[str, None] = {}
     with clock.on("boxes"):
         found = split(
             traced,
             question,
-            _signs(traced, question),
+            signs,
             seconds=seconds,
             judge=lambda low, high: _holds(traced, question, low, high, assumed),
             progress=None if progress is None else _said(progress),
@@ -138,11 +140,12 @@ def _by_slopes(traced: Capture, walked: Walked, question: Question, progress: Pr
     return len(places)
 
 
-def _signs(traced: Capture, question: Question) -> list[Tensor]:
-    shapes = [
-        torch.Size(int(s) if isinstance(s, int) else s.node.hint for s in o.meta["val"].shape) for o in traced.outputs
-    ]
-    return question.claimed(shapes)
+def _signs(traced: Capture, question: Question) -> list[Tensor] | None:
+    """None where the size of an output depends on the data."""
+    sizes = [[s if isinstance(s, int) else s.node.hint for s in o.meta["val"].shape] for o in traced.outputs]
+    if any(size is None for shape in sizes for size in shape):
+        return None
+    return question.claimed([torch.Size(map(int, shape)) for shape in sizes])
 
 
 def _holds(

@@ -46,6 +46,7 @@ def bounded(
     if isinstance(constraint, Simplex):
         target, size = constraint.total, rows.clamp(min=0).sum(1, keepdim=True, dtype=wide(w))
         fits = (size - target).abs() <= slack(w.dtype, rows.shape[1]) * target
+        fits &= (rows >= 0).all(1, keepdim=True)  # the bounds may lie below
         stored = exact.to(w.dtype)
     else:
         fits = (constraint.project(from_rows(rows, w, dims)) == w).reshape(w.shape)

@@ -11,8 +11,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from ..errors import BadInput
 from ._reading import Refused
 
 Kind = Literal["header", "section", "slack", "overlay", "function"]
@@ -74,7 +75,15 @@ class Layout:
         return ", ".join(_most(self.parts, start, stop)) + said
 
     def regions(self, *kinds: Kind) -> tuple[tuple[int, int], ...]:
-        """Byte ranges of parts of these kinds, sorted and joined: what an attacker may overwrite."""
+        """Byte ranges of parts of these kinds, sorted and joined: what an attacker may overwrite.
+
+        Raises:
+            BadInput: no kind, or a word that is none: it would read as "nothing can be overwritten".
+        """
+        strange = sorted(set(kinds) - set(get_args(Kind)))
+        if strange or not kinds:
+            came = repr(strange[0]) if strange else "no kind"
+            raise BadInput("regions", f"{came} came", f"{', '.join(get_args(Kind))} are right")
         return joined((p.start, p.stop) for p in self.parts if p.kind in kinds)
 
 

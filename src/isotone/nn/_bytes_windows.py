@@ -119,6 +119,9 @@ def check_files(files: Any, where: str) -> None:
             came = f"a file of {file.dtype} and shape {tuple(file.shape)} came"
             then = "torch.frombuffer(bytearray(data), dtype=torch.uint8) makes one."
             raise BadInput(where, came, "uint8 in one row is right", then)
+        if isinstance(file, list | tuple) and not all(isinstance(byte, int) and 0 <= byte < 256 for byte in file):
+            came = f"a {type(file).__name__} that holds something else than bytes came as a file"
+            raise BadInput(where, came, "numbers from 0 to 255 are right", "Is it a list of files in a list?")
         if isinstance(file, str) or not (hasattr(file, "__len__") and hasattr(file, "__getitem__")):
             then = "isotone.files.FileBytes(path) reads one from a disk."
             raise BadInput(where, f"a {type(file).__name__} came as a file", "uint8 tensors or bytes are right", then)

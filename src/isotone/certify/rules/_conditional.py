@@ -57,6 +57,7 @@ def equal(site: Site, a: Any, b: Any) -> Result:
         _no_overflow(site, a)
         return torch.zeros(as_fact(a).shape, dtype=torch.bool)
     if a is b:
+        _no_overflow(site, a)  # y == y asks whether y is NaN
         return torch.ones(as_fact(a).shape, dtype=torch.bool)
     a, b = as_fact(a), as_fact(b)
     apart = (a.lo > b.hi) | (a.hi < b.lo)
