@@ -142,6 +142,22 @@ def test_the_strongest_stands_first_and_the_control_works():
     assert not is_broken(fewest(found))
 
 
+def test_one_edge_that_is_enough_is_added_alone():
+    """Nodes that nobody needs raise this score, and would be counted."""
+
+    def one(graph):
+        there = (graph.edge_index[0] == 0) & (graph.edge_index[1] == 1)
+        return 1 - (graph.weights * there).sum().clamp(max=1) + 0.2 * len(graph.x)
+
+    def score(many):
+        return torch.stack([one(graph) for graph in many.split()])
+
+    graph = Graphs(torch.ones(3, 1), torch.tensor([[1], [2]]))
+    found = graph_edges(score, [graph], 1.0)
+    assert found.additions.tolist() == [1]
+    assert found.scores[0] == pytest.approx(0.6)
+
+
 def test_a_gradient_sees_which_edge_lowers():
     """One pair of nodes has an edge that lowers the score; all others raise it."""
 

@@ -31,7 +31,7 @@ def graph_edges(
     relations: int = 1,
     seed: int = 0,
 ) -> AttackedGraphs:
-    """Add the edges that the gradient calls best, to the graph and to some nodes without features beside it.
+    """Add the edges that the gradient calls best, to the graph alone, and with some nodes without features beside it.
 
     Args:
         score: as for `graph_dilution`, of graphs with `edge_weight`, and with a gradient in it.
@@ -44,33 +44,41 @@ def graph_edges(
     Raises:
         BadInput: the score has no gradient in the weights of edges; see `GraphSearch` for more.
 
-    Cost: per victim and round a backward pass over the graph with 8,192 edges more, and ten scores.
+    Cost: per victim, start and round a backward pass over the graph with 8,192 edges more, and ten scores.
     Source: relaxed adjacencies as in Zügner et al. (arXiv 1902.08412), upwards only.
     """
     search = GraphSearch("graph_edges", score, graphs, threshold)
     generator = torch.Generator().manual_seed(seed)
     for row in search.rows:
-        home = search.home[row]
-        now = home.plus(home.x.new_zeros(new, home.x.shape[1]))
-        lowest = float(search.ask([now])[0])
-        search.offer(row, [now])
-        for _ in range(rounds):
-            pairs, kinds = _candidates(now, relations, generator)
-            slope = _slopes(score, now, pairs, kinds)
-            order = slope.argsort(stable=True)
-            helpful = int((slope < 0).sum())
-            # Where the gradient sees nothing, a few of its first guesses are tried all the same.
-            sizes = sorted({min(2**power, max(helpful, 4), most) for power in range(most.bit_length())})
-            trials = [
-                now.plus(edges=pairs[:, order[:size]], edge_type=kinds[order[:size]] if relations > 1 else None)
-                for size in sizes
-            ]
-            scores = search.ask(trials)
-            best = search.offer(row, trials, scores)
-            if not float(scores[best]) < lowest:
-                break
-            now, lowest = trials[best], float(scores[best])
+        # From the graph alone, too: nodes that no edge needs would be counted, and may raise the score.
+        for nodes in dict.fromkeys((0, new)):
+            home = search.home[row]
+            now = home.plus(home.x.new_zeros(nodes, home.x.shape[1])) if nodes else home
+            lowest = float(search.ask([now])[0])
+            if nodes:
+                search.offer(row, [now])
+            for _ in range(rounds):
+                trials = _wired(score, now, relations, most, generator)
+                scores = search.ask(trials)
+                best = search.offer(row, trials, scores)
+                if not float(scores[best]) < lowest:
+                    break
+                now, lowest = trials[best], float(scores[best])
     return search.result()
+
+
+def _wired(score: Score, now: Graphs, relations: int, most: int, generator: torch.Generator) -> list[Graphs]:
+    """The graph with one, two, four, ... of the edges that the gradient calls best."""
+    pairs, kinds = _candidates(now, relations, generator)
+    slope = _slopes(score, now, pairs, kinds)
+    order = slope.argsort(stable=True)
+    helpful = int((slope < 0).sum())
+    # Where the gradient sees nothing, a few of its first guesses are tried all the same.
+    sizes = sorted({min(2**power, max(helpful, 4), most) for power in range(most.bit_length())})
+    return [
+        now.plus(edges=pairs[:, order[:size]], edge_type=kinds[order[:size]] if relations > 1 else None)
+        for size in sizes
+    ]
 
 
 def _candidates(now: Graphs, relations: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
