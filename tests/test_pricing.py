@@ -201,6 +201,7 @@ def test_suggestions_end_with_whose_decision_it_is(suggested):
     assert "is not a reason by itself" in suggested._repr_html_()
 
 
+@pytest.mark.slow
 def test_nothing_is_suggested_of_noise():
     found = [suggest_directions(rows(seed, 200, 5), noise(seed, 200), repeats=1).directions for seed in range(5)]
     assert found == [{}] * 5
