@@ -112,6 +112,12 @@ def test_a_weight_that_slipped_is_seen():
     assert graph_certificate(net).verdict is not Verdict.PROVED
 
 
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16], ids=str)
+def test_networks_of_other_types_are_proved(kind):
+    net = GraphNetwork(3, width=4, layers=1).to(kind).eval()
+    assert graph_certificate(net).verdict is Verdict.PROVED
+
+
 def test_a_network_in_training_mode_is_refused():
     with pytest.raises(BadInput, match="training mode"):
         graph_certificate(GraphNetwork(2, 4, 1))

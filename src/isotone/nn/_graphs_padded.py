@@ -100,12 +100,16 @@ class PaddedGraphs(nn.Module):
         n = self.nodes
         self._check(features)
         example = (torch.rand(rows, n, features), torch.ones(rows, n), torch.ones(rows, self.relations, n, n))
-        return example, (0, +1, +1), (None, (0.0, 1.0), (0.0, 1.0))
+        return tuple(part.to(self._like()) for part in example), (0, +1, +1), (None, (0.0, 1.0), (0.0, 1.0))
+
+    def _like(self) -> Tensor:
+        """In the type, and where, of the network's weights."""
+        return next((p for p in self.network.parameters() if p.is_floating_point()), torch.zeros(()))
 
     @torch.no_grad()
     def _check(self, features: int, tries: int = 6) -> None:
         g, n = torch.Generator().manual_seed(0), self.nodes
-        like = next((p for p in self.network.parameters() if p.is_floating_point()), torch.zeros(()))
+        like = self._like()
         call = self.call or (lambda network, graphs: network(graphs, graphs.x))
         for attempt in range(tries):
             size = 1 + attempt % n
