@@ -21,6 +21,7 @@ from ._bytes_encoder import GatedConvolution, GlobalGate
 from ._bytes_pool import Features, pooled
 from ._bytes_windows import Windows, check_files
 from ._bytes_words import Words
+from ._counts import check_counts, check_widths
 from ._dense import MonotoneLinear, MonotoneMLP, trunk
 from ._initialize import initialize_
 from ._settling import settle_
@@ -85,6 +86,9 @@ class ByteNetwork(nn.Module):
         head: nn.Module | None = None,
     ) -> None:
         super().__init__()
+        check_counts("ByteNetwork", channels=channels, labels=labels, embedding=embedding)
+        check_counts("ByteNetwork", least=0, words=words, context=context)
+        check_widths("ByteNetwork", hidden=hidden)
         self.windows = Windows(window, window if stride is None else stride)
         self.arguments: dict[str, Any] = {
             "channels": channels, "window": window, "stride": self.windows.stride, "hidden": list(hidden),

@@ -14,6 +14,7 @@ from ..constraints import constrain, constraints_of
 from ..constraints._elementwise import by_direction
 from ..directions import Directions, as_directions
 from ..errors import BadInput
+from ._counts import check_counts, check_widths
 from ._initialize import initialize_
 from ._residual import MonotoneResidual
 from ._safe import MonotoneBatchNorm
@@ -37,6 +38,7 @@ class MonotoneLinear(nn.Linear):
     """
 
     def __init__(self, in_features: int, out_features: int, directions: Directions = +1, *, bias: bool = True) -> None:
+        check_counts("MonotoneLinear", least=0, in_features=in_features, out_features=out_features)
         super().__init__(in_features, out_features, bias=bias)
         self.directions = as_directions(directions, in_features)
         with torch.no_grad():
@@ -102,6 +104,8 @@ class MonotoneMLP(nn.Module):
         norm: Literal["batch"] | None = None,
     ) -> None:
         super().__init__()
+        check_counts("MonotoneMLP", in_features=in_features, out_features=out_features)
+        check_widths("MonotoneMLP", hidden=hidden)
         if norm not in {None, "batch"}:
             raise BadInput(
                 "MonotoneMLP",

@@ -21,6 +21,7 @@ from ..directions import Directions, as_directions
 from ..errors import BadInput
 from ..graphs import Graphs, read
 from ._alone import alone
+from ._counts import check_counts, check_widths
 from ._dense import MonotoneLinear, MonotoneMLP, Saturating, trunk
 from ._graphs_layer import MOST, Edges, GraphConv, Logarithmic, NodeEncoder, check_types
 from ._graphs_pool import Places, check_pool, readout
@@ -88,6 +89,11 @@ class GraphNetwork(nn.Module):
         encoder: nn.Module | None = None,
     ) -> None:
         super().__init__()
+        check_counts("GraphNetwork", features=features, width=width, labels=labels, relations=relations)
+        check_counts("GraphNetwork", least=0, layers=layers)
+        check_widths("GraphNetwork", hidden=hidden)
+        if not len(readout):
+            raise BadInput("GraphNetwork", "readout=() came", "one way or several to pool the nodes are right")
         kinds = [readout] if isinstance(readout, str) else list(readout)
         for kind in kinds:
             check_pool(kind, "GraphNetwork(readout=...)")

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..directions import FREE, INCREASING, Directions, as_directions
 from ..errors import BadInput
+from ._counts import check_counts, check_widths
 from ._dense import MonotoneLinear, trunk
 from ._names import Bag, NameMax, NameSum
 from ._ramps import Ramps
@@ -65,6 +66,8 @@ class MonotoneNetwork(nn.Module):
         monotone: bool = True,
     ) -> None:
         super().__init__()
+        check_counts("MonotoneNetwork", least=0, names=names)
+        check_widths("MonotoneNetwork", hidden=hidden)
         if not names and not len(knots):
             raise ValueError("MonotoneNetwork: it needs names, or numbers with their knots.")
         self.names = names

@@ -23,6 +23,7 @@ from ..constraints import NonNegative, constrain
 from ..constraints._elementwise import by_direction
 from ..directions import as_directions
 from ..errors import BadInput
+from ._counts import check_counts, check_widths
 from ._ramps import Ramps
 
 # What is farther out than three of its units moves a free number little: sqrt(9) at most.
@@ -70,6 +71,8 @@ class TabularNetwork(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_counts("TabularNetwork", out_features=out_features, members=members)
+        check_widths("TabularNetwork", hidden=hidden, embedding=embedding)
         given = as_directions(directions, len(columns))
         self.arguments: dict[str, Any] = {
             "columns": _listed(columns),
