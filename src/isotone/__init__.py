@@ -5,8 +5,6 @@ from typing import Any as _Any
 
 from . import nn as nn
 from ._version import __version__ as __version__
-from .auditing import Audit as Audit
-from .auditing import audit as audit
 from .certify import Certificate as Certificate
 from .certify import Check as Check
 from .certify import check as check
@@ -46,8 +44,10 @@ from .verdict import Witness as Witness
 # Last: from here on `isotone.certify` is the function, and its room is reached as `from isotone.certify import ...`.
 from .certify import certify as certify  # isort: skip
 
-# What needs scikit-learn or pandas is imported when it is first asked for.
+# What needs scikit-learn or pandas, or half of the house, is imported when it is first asked for.
 _LATER = {
+    "Audit": "auditing",
+    "audit": "auditing",
     "Detector": "detector",
     "MonotoneClassifier": "estimators",
     "MonotoneRegressor": "estimators",
@@ -62,16 +62,23 @@ _LATER = {
 }
 
 _ROOMS = (
+    "attack",
+    "auditing",
     "bounds",
+    "data",
     "detector",
     "effects",
     "encoding",
     "estimators",
+    "evaluation",
     "explain",
+    "files",
     "floors",
     "graphs",
     "headroom",
+    "offsets",
     "pricing",
+    "progress",
 )
 
 
