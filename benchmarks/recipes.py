@@ -5,7 +5,7 @@ validation rows only; the winner of each is trained again with several seeds and
 best settings are tried on all sets, by validation again, for one recipe that fits all: the library's defaults.
 
     python benchmarks/recipes.py --quick [--data folder]     10 to 20 minutes on two cores
-    python benchmarks/recipes.py [--data folder]             some two hours of one core
+    python benchmarks/recipes.py [--data folder]             an hour and a quarter of one core
     python benchmarks/recipes.py --page                      write docs/recipes.md and its plot again
 
 An interrupted run goes on where it was. Without a data folder (--data, ISOTONE_DATA) only the made set and the shipped

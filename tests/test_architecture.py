@@ -64,6 +64,15 @@ def faults(path):
             yield f"{path.name}:{line}: {room} imports {target}"
 
 
+def test_what_is_imported_later_is_there_when_it_is_asked_for():
+    for name in isotone._LATER:
+        assert getattr(isotone, name).__module__.startswith(f"isotone.{isotone._LATER[name]}")
+    for name in isotone._ROOMS:
+        assert getattr(isotone, name).__name__ == f"isotone.{name}"
+    script = "import isotone, sys; assert 'isotone.auditing' not in sys.modules; isotone.audit"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
 def test_every_room_has_a_storey():
     assert set(rooms()) - DATA_ONLY == set(LEVEL)
 

@@ -80,7 +80,7 @@ def test_seconds_are_a_number():
         certify(nn.Identity(), X, 1, seconds=-1)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 10**6), flips=st.integers(0, 2), direction=st.sampled_from([1, -1, (1, 0, -1)]))
 def test_what_the_signs_prove_the_whole_walk_proves_too(seed, flips, direction):
     net = positive(mlp(nn.ELU(), seed=seed))

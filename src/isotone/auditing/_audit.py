@@ -59,7 +59,7 @@ def audit(
         domain: the inputs that the claim is about: a mapping from names and globs to (low, high), or (low, high) for
             all, or an `isotone.Domain`. None: every value a column can hold; the search then looks at what was observed
             and only afterwards a little beyond.
-        budget_seconds: no further call of the model is begun after so many seconds.
+        budget_seconds: no further call of the model is begun after so many seconds, those of a proof from trees apart.
         seed: of all that is drawn.
         sparse: whether absent, stored zero and dense zero are compared: True, False, or "auto" (sparse rows, and arrays
             in which three cells of ten are 0). What differs is a note, not a refutation.

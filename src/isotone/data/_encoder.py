@@ -102,8 +102,6 @@ class Encoder:
         left = number_columns(table, {label, text, names}, bag is not None, columns, ignore)
         if bag is not None:
             counts, chosen = counted(table[bag], bag, text is not None), left
-            for name in left:
-                training_numbers(table[name], name)
         else:
             counts, chosen = counted_columns(table, left)
         vocabulary = frequent(counts, min_rows, max_names)

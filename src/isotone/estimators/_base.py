@@ -438,7 +438,7 @@ def _is_frame(X: Any) -> bool:
 
 
 def _of_words(X: Any) -> Any:
-    """An array of words or objects, of which numbers by name or place may be categories; None for anything else."""
+    """An array of words or objects, some columns of which may be categories; None for anything else."""
     if _is_frame(X) or hasattr(X, "tocsr"):
         return None
     array = np.asarray(X)

@@ -149,7 +149,8 @@ def _rounded(text: str) -> str:
     """A model with leaves of twelve decimals.
 
     Leaves that LightGBM holds equal along a constraint can differ by their last bit, against it, once they are shrunk
-    by the learning rate; then nothing of the model is proved. Rounding keeps a <= b, and makes such leaves equal.
+    by the learning rate; then nothing of the model is proved. Rounding keeps a <= b, and nearly always
+    makes such leaves equal; whether it did, `prove` says.
     """
 
     def leaves(line: re.Match[str]) -> str:
