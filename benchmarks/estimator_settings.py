@@ -88,6 +88,12 @@ MANY: dict[str, dict[str, Any]] = {
     "12 epochs": {"epochs": 12, "early_stopping": False},
     "24 epochs": {"epochs": 24, "early_stopping": False},
     "a tenth held out, the best epoch kept": {"early_stopping": True},
+    "no teacher": {"teacher": 0.0},
+    "... and four members": {"teacher": 0.0, "members": 4},
+    "a teacher of share 0.3": {"teacher": 0.3},
+    "a teacher of share 0.7": {"teacher": 0.7},
+    "nothing but a teacher": {"teacher": 1.0},
+    "nothing but a teacher, four members": {"teacher": 1.0, "members": 4},
 }
 LARGER = {"compas": "COMPAS", "staircase": "staircase", "screening": "screening"}
 

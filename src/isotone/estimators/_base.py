@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -27,6 +28,7 @@ from ..progress import Progress
 from ..saving import plain, read, read_setting, write
 from ._learn import FEW_ROWS, Loss, Plan, Sample, learn
 from ._sizes import FEW, MANY, Size, best, folds
+from ._teacher import share_of, taught
 
 # Rows are scored in blocks of one shape, so that a score does not depend on its neighbours in the last bits.
 BLOCK = 1024
@@ -124,13 +126,7 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         """Fit network_ to validated rows and targets (rows, outputs)."""
         outputs = y.shape[1]
         self._check_settings()
-        rows = X.shape[0]
-        weight = np.ones(rows) if weight is None else np.asarray(weight, dtype=np.float64)
-        used = weight > 0
-        if not used.any():
-            raise BadInput("sample_weight", "no row has a weight above 0", "at least one row must count")
-        X, y, weight = rows_of(X, used), y[used], weight[used]
-        stratify = None if stratify is None else stratify[used]
+        X, y, weight, stratify = _that_count(X, y, weight, stratify)
         again = self.warm_start and hasattr(self, "network_") and self.network_.out_features == outputs
         if again and self._directions(X.shape[1]) != self.encoder_.directions:
             raise BadInput("warm_start", "other directions came", "those of the first fit are right", "Fit anew.")
@@ -173,6 +169,12 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
                     size = best(sizes, fold, train, loss, started, plan, bar.update)
                     bar.finish()
                     torch.manual_seed(seed)
+                # After the choice by folds: a teacher has seen the targets of all of them.
+                share = share_of(self.teacher, size.teacher, loss, (z.shape[1], outputs), few=few)
+                size = size._replace(teacher=share)
+                if share:
+                    said = self._taught((z[inside], y[inside], weight[inside]), loss, share, seed, progress)
+                    train = replace(train, y=said.to(train.y))
                 if again:
                     self.network_.to(device=device, dtype=dtype)
                 else:
@@ -206,6 +208,15 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         bar.finish()
         return history
 
+    def _taught(
+        self, rows: tuple[Floats, Floats, Floats], loss: Loss, share: float, seed: int, progress: Progress
+    ) -> Tensor:
+        """Targets of which a booster says a share, with a bar where it was asked for."""
+        bar = progress.bar("teachers", rows[1].shape[1])
+        targets = taught(*rows, self.encoder_.directions_, loss, share, seed, bar.update)
+        bar.finish()
+        return torch.from_numpy(targets)
+
     def _early(self, rows: int) -> bool:
         """Whether rows are held out. A length that is not said ends with a rate of 0, and needs no stop."""
         if isinstance(self.early_stopping, bool):
@@ -216,7 +227,7 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         """What "auto" may stand for, beside what was said; one if the length is said, or training goes on."""
         said = {name: getattr(self, name) for name in Size._fields if not _auto(getattr(self, name, "auto"))}
         if again:  # the network stays as it is; how it is trained may be another way
-            said = {name: value for name, value in said.items() if name in ("epochs", "weight_decay")}
+            said = {name: value for name, value in said.items() if name in ("epochs", "weight_decay", "teacher")}
         if "stretches" in said:
             said["stretches"] = (self.stretches, self.stretches)
         for name in {"hidden", "embedding"} & set(said):
@@ -282,31 +293,40 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         return torch.device(self.device)
 
     def _check_settings(self) -> None:
-        positive = {"learning_rate": self.learning_rate, "batch_size": self.batch_size}
-        for name, value in positive.items():
-            if not value > 0:
-                raise BadInput(name, f"{value!r} came", "a number above 0 is right")
-        for name in ("epochs", "members", "stretches"):
+        whole, share = "a whole number above 0", "a share from 0 to 1"
+        auto = "'auto' or "
+
+        def counts(value: Any) -> bool:
+            return isinstance(value, int | np.integer) and bool(value > 0)
+
+        def widths(value: Any) -> bool:
+            several = [0] if isinstance(value, str) or np.ndim(value) != 1 else np.asarray(value).tolist()
+            return all(isinstance(width, int) and width > 0 for width in several)
+
+        numbers = "whole numbers above 0, such as (32, 32),"
+        right: dict[str, tuple[Callable[[Any], bool], str]] = {
+            "learning_rate": (lambda v: v > 0, "a number above 0"),
+            "batch_size": (lambda v: v > 0, "a number above 0"),
+            "epochs": (counts, auto + whole),
+            "members": (counts, auto + whole),
+            "stretches": (counts, auto + whole),
+            "hidden": (widths, auto + numbers),
+            "embedding": (widths, auto + numbers),
+            "weight_decay": (lambda v: v >= 0, auto + "a number of at least 0"),
+            "teacher": (lambda v: 0 <= v <= 1, auto + share),
+            "validation_fraction": (lambda v: 0 < v < 1, "a share such as 0.1"),
+            "n_iter_no_change": (counts, whole),
+            "dropout": (lambda v: 0 <= v < 1, "a share of at least 0 and below 1"),
+            "missing": (
+                lambda v: isinstance(v, dict) or v in ("lowest", "highest", "outside"),
+                "'lowest', 'highest' or 'outside'",
+            ),
+            "early_stopping": (lambda v: v == "auto" or isinstance(v, bool), "'auto', True or False"),
+        }
+        for name, (fits, what) in right.items():
             value = getattr(self, name)
-            if not _auto(value) and not (isinstance(value, int | np.integer) and value > 0):
-                raise BadInput(name, f"{value!r} came", "'auto' or a whole number above 0 is right")
-        for name in ("hidden", "embedding"):
-            value = getattr(self, name)
-            widths = [0] if isinstance(value, str) or np.ndim(value) != 1 else np.asarray(value).tolist()
-            if not (_auto(value) or all(isinstance(width, int) and width > 0 for width in widths)):
-                raise BadInput(name, f"{value!r} came", "'auto' or whole numbers above 0, such as (32, 32), are right")
-        if not _auto(self.weight_decay) and not self.weight_decay >= 0:
-            raise BadInput("weight_decay", f"{self.weight_decay!r} came", "'auto' or a number of at least 0 is right")
-        if not 0 < self.validation_fraction < 1:
-            raise BadInput("validation_fraction", f"{self.validation_fraction!r} came", "a share such as 0.1 is right")
-        if not (isinstance(self.n_iter_no_change, int | np.integer) and self.n_iter_no_change > 0):
-            raise BadInput("n_iter_no_change", f"{self.n_iter_no_change!r} came", "a whole number above 0 is right")
-        if not 0 <= self.dropout < 1:
-            raise BadInput("dropout", f"{self.dropout!r} came", "a share of at least 0 and below 1 is right")
-        if self.missing not in ("lowest", "highest", "outside") and not isinstance(self.missing, dict):
-            raise BadInput("missing", f"{self.missing!r} came", "'lowest', 'highest' or 'outside' is right")
-        if not (self.early_stopping == "auto" or isinstance(self.early_stopping, bool)):
-            raise BadInput("early_stopping", f"{self.early_stopping!r} came", "'auto', True or False is right")
+            if not (what.startswith(auto) and _auto(value)) and not fits(value):
+                raise BadInput(name, f"{value!r} came", f"{what} {'are' if what.endswith(',') else 'is'} right")
 
     # -- scoring ------------------------------------------------------------------------------------------------------
 
@@ -454,6 +474,15 @@ def _refuse_what_is_no_number(X: Any, categories: Sequence[int]) -> None:
             continue
         if np.isinf(table.numbers(j)).any():
             raise ValueError(f"Input X contains infinity or a value too large for dtype('float64'): {table.name(j)}.")
+
+
+def _that_count(X: Any, y: Floats, weight: Floats | None, stratify: Any) -> tuple[Any, Floats, Floats, Any]:
+    """The rows whose weight is above 0."""
+    weight = np.ones(len(y)) if weight is None else np.asarray(weight, dtype=np.float64)
+    used = weight > 0
+    if not used.any():
+        raise BadInput("sample_weight", "no row has a weight above 0", "at least one row must count")
+    return rows_of(X, used), y[used], weight[used], None if stratify is None else stratify[used]
 
 
 def rows_of(X: Any, used: NDArray[np.bool_]) -> Any:

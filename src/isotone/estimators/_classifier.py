@@ -31,8 +31,8 @@ class MonotoneClassifier(ClassifierMixin, MonotoneEstimator):  # type: ignore[mi
             probabilities fit there (Platt 1999; the order stays); None: never.
         ordinal: whether the classes are levels (cumulative link, McCullagh 1980, as independent sigmoids whose
             probabilities are sorted).
-        monotonic_cst, hidden, embedding, stretches, members, learning_rate, weight_decay, epochs, batch_size, dropout,
-        early_stopping, validation_fraction, n_iter_no_change, missing, categorical_features, category_orders,
+        monotonic_cst, hidden, embedding, stretches, members, learning_rate, weight_decay, epochs, batch_size, teacher,
+        dropout, early_stopping, validation_fraction, n_iter_no_change, missing, categorical_features, category_orders,
         warm_start, random_state, device, verbose: as in `MonotoneRegressor`.
 
     Attributes: `classes_`, `network_`, `encoder_`, `history_`, `n_iter_`, `size_`, `n_features_in_`.
@@ -57,6 +57,7 @@ class MonotoneClassifier(ClassifierMixin, MonotoneEstimator):  # type: ignore[mi
         weight_decay: Any = "auto",
         epochs: Any = "auto",
         batch_size: int = 256,
+        teacher: Any = "auto",
         dropout: float = 0.0,
         early_stopping: Any = "auto",
         validation_fraction: float = 0.1,
@@ -81,6 +82,7 @@ class MonotoneClassifier(ClassifierMixin, MonotoneEstimator):  # type: ignore[mi
         self.weight_decay = weight_decay
         self.epochs = epochs
         self.batch_size = batch_size
+        self.teacher = teacher
         self.dropout = dropout
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
