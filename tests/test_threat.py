@@ -89,3 +89,14 @@ def test_what_is_not_covered_is_said_for_every_role():
     assert told.index("covered:") < told.index("not covered:")
     assert "removing or lowering any of api::exec, api::send" in told
     assert "changing prevalence: taken to be out of the attacker's reach" in told
+
+
+def test_a_features_own_name_is_no_pattern():
+    """x[1] as a glob names x1, which would be trusted with it, and nothing guards against what is trusted."""
+    roles = Threat(adds="*", trusted="x[1]").roles(["x[1]", "x1", "y"])
+    assert (roles.trusted, roles.added) == (("x[1]",), ("x1", "y"))
+
+
+def test_keys_beside_the_table_of_a_threat_are_refused():
+    with pytest.raises(BadInput, match=r"the key 'sets' came beside \[threat\]"):
+        Threat.parse('sets = ["timestamp"]\n[threat]\nadds = ["*"]')

@@ -46,6 +46,7 @@ OTHERS: list[Setting] = [
     {"hidden": (64, 64, 64), "members": 4, "dropout": 0.2},
     {"stretches": 16, "members": 4},
     {"weight_decay": 1.0, "members": 4},
+    {"teacher": 0.5},
     {"teacher": 1.0, "hidden": (32, 32), "members": 4},
 ]
 MODELS = [

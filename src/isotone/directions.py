@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from .errors import BadInput, NoMatch
@@ -40,10 +40,7 @@ def as_directions(directions: Any, features: int, names: Sequence[str] | None = 
             )
         found = dict.fromkeys(names, FREE)
         for pattern, direction in directions.items():
-            # A column may be called x[1], which as a glob would name x1 too. Stars stay globs, whatever is called so.
-            exact = pattern in found and not set(pattern) & {"*", "?"}
-            meant = [pattern] if exact else matching(pattern, names, "directions")
-            found.update((name, direction) for name in meant)
+            found.update((name, direction) for name in meant(pattern, names, "directions"))
         values: list[Any] = [found[name] for name in names]
     elif isinstance(directions, int | float):
         values = [directions] * features
@@ -56,6 +53,20 @@ def as_directions(directions: Any, features: int, names: Sequence[str] | None = 
             "directions", f"{', '.join(strange[:3])} came", "each is +1 (increasing), -1 (decreasing) or 0 (free)"
         )
     return tuple(int(v) for v in values)
+
+
+def is_name(pattern: str, names: Collection[str]) -> bool:
+    """Whether it is one feature's own name: x[1], which as a glob would name x1 too. Stars and ? are always globs."""
+    return pattern in names and not set(pattern) & {"*", "?"}
+
+
+def meant(pattern: str, names: Sequence[str], where: str) -> list[str]:
+    """The feature of this name, or those that a glob names; none is an error.
+
+    >>> meant("x[1]", ["x1", "x[1]"], "adds")
+    ['x[1]']
+    """
+    return [pattern] if is_name(pattern, names) else matching(pattern, names, where)
 
 
 def matching(pattern: str, names: Iterable[str], where: str, kind: str = "feature") -> list[str]:

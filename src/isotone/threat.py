@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .directions import DECREASING, FREE, INCREASING, matching
+from .directions import DECREASING, FREE, INCREASING, is_name, meant
 from .errors import BadInput
 
 _PATTERNS = "*?["
@@ -144,6 +144,9 @@ class Threat:
             said: Any = tomllib.loads(text)
         except tomllib.TOMLDecodeError as fault:
             raise BadInput(where, f"it is no TOML: {fault}", 'such as: adds = ["api::*"]') from None
+        if "threat" in said and (strange := sorted(set(said) - {"threat"})):
+            right = f"{', '.join(ROLES)} are right, all at the top or all in [threat]"
+            raise BadInput(where, f"the key {strange[0]!r} came beside [threat]", right)
         return cls.of(said.get("threat", said), where)
 
     @classmethod
@@ -181,8 +184,8 @@ class Threat:
         for level in range(3):
             here: dict[str, set[str]] = {}
             for role in ROLES:
-                for glob in (g for g in getattr(self, role) or () if _specificity(g) == level):
-                    for name in matching(glob, names, role):
+                for glob in (g for g in getattr(self, role) or () if _specificity(g, names) == level):
+                    for name in meant(glob, names, role):
                         here.setdefault(name, set()).add(role)
             said.update(here)
         role_of = {name: _one_role(name, roles) for name, roles in said.items()}
@@ -233,9 +236,10 @@ def _globs(role: str, given: Any) -> tuple[str, ...]:
     return found
 
 
-def _specificity(glob: str) -> int:
+def _specificity(glob: str, names: Sequence[str]) -> int:
     """0 for "*", 1 for another glob, 2 for a name."""
-    return 0 if glob == "*" else 1 if any(sign in glob for sign in _PATTERNS) else 2
+    glob_like = any(sign in glob for sign in _PATTERNS) and not is_name(glob, names)
+    return 0 if glob == "*" else 1 if glob_like else 2
 
 
 def _one_role(name: str, roles: set[str]) -> str:

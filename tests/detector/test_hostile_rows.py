@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from xgboost import XGBClassifier
 
 import isotone
@@ -147,3 +152,82 @@ def test_rows_that_set_no_threshold_are_refused(held, sentence, why):
     X, y = bits()
     with pytest.raises(BadInput, match=sentence):
         isotone.Detector(free=None, **QUICK).fit(X, y, validation=held(X, y))
+
+
+@pytest.mark.parametrize("kind", [GaussianNB, LogisticRegression, RandomForestClassifier])
+@pytest.mark.parametrize("largest", [1e160, 1.7e308], ids=["squares overflow", "sums overflow"])
+def test_no_free_lane_hides_an_alarm_of_the_floor(kind, largest):
+    """A NaN is larger than nothing: where a lane gave one, the floor's alarm was gone."""
+    X, y = counts()
+    detector = isotone.Detector(free=kind(), **QUICK).fit(X, y)
+    caught = X[detector.certified(X)]
+    assert len(caught)
+    more = np.full_like(caught, largest)
+    assert detector.certified(more).all()
+    assert (detector.predict(more) == 1).all()
+    assert (detector.predict(np.concatenate([X[:1], more]))[1:] == 1).all()
+
+
+class _Ratio(ClassifierMixin, BaseEstimator):
+    """A lane that has no number for rows of zeros."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def decision_function(self, X):
+        with np.errstate(invalid="ignore"):
+            return X[:, 0] / X[:, 0:1].sum(1)
+
+
+def test_a_lane_without_a_number_for_rows_that_set_thresholds_is_refused():
+    with pytest.raises(BadInput, match="a _Ratio gave no finite score for"):
+        isotone.Detector(free=_Ratio(), **QUICK).fit(*counts())
+
+
+def test_xgboost_scores_a_row_alike_however_it_is_stored():
+    X, y = counts()
+    lane = XGBClassifier(n_estimators=20, random_state=0, n_jobs=1)
+    sparse = sp.csr_matrix(X)
+    zeros = sp.csr_matrix(X + 1.0)
+    zeros.data -= 1.0  # every cell is stored
+    for rows in (X, sparse):
+        detector = isotone.Detector(free=lane, **QUICK).fit(rows, y)
+        for other in (sparse, zeros):
+            assert np.array_equal(detector.decision_function(other), detector.decision_function(X))
+
+
+def test_columns_in_another_order_than_names_that_were_given_are_refused():
+    X, y = bits()
+    names = [f"name {j}" for j in range(8)]
+    detector = isotone.Detector(free=None, **QUICK).fit(X, y, feature_names=names)
+    table = pd.DataFrame(X, columns=names)
+    assert np.array_equal(detector.predict(table), detector.predict(X))
+    with pytest.raises(BadInput, match="stand in another order"):
+        detector.predict(table[names[::-1]])
+    with pytest.raises(BadInput, match="others came than the columns of X"):
+        isotone.Detector(free=None, **QUICK).fit(table, y, feature_names=names[::-1])
+
+
+def test_a_frozen_lane_of_other_columns_is_refused():
+    X, y = bits()
+    table = pd.DataFrame(X, columns=[f"name {j}" for j in range(8)])
+    lane = FrozenEstimator(LogisticRegression().fit(table, y))
+    with pytest.raises(BadInput, match="column 1 of these 8 is another"):
+        isotone.Detector(free=lane, **QUICK).fit(table[table.columns[::-1]], y)
+
+
+@pytest.mark.parametrize(
+    ("settings", "given", "said"),
+    [
+        ({"floor": None}, {}, "floor: None came"),
+        ({"floor": PatternFloor}, {}, "floor: PatternFloor came"),
+        ({"free": LogisticRegression}, {}, "the class LogisticRegression came"),
+        ({}, {"groups": np.arange(7)}, "groups: an array of shape"),
+        ({}, {"validation": np.zeros((3, 8))}, "a pair of rows and labels is right"),
+        ({}, {"validation": bits()}, "the rows to learn from came again"),
+    ],
+)
+def test_what_cannot_be_a_lane_a_group_or_held_out_is_refused(settings, given, said):
+    with pytest.raises(BadInput, match=said):
+        isotone.Detector(**{**QUICK, "free": None, **settings}).fit(*bits(), **given)

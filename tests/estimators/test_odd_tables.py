@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -180,3 +182,80 @@ def test_directions_are_suggested_beside_words_and_effects_leave_out_what_is_emp
     assert list(model.effects(empty)) == ["a", "word"]
     with pytest.raises(BadInput, match="only missing values"):
         model.effects(empty, ["nothing"])
+
+
+@pytest.mark.parametrize("rows", [300, 1_500])
+@pytest.mark.parametrize("value", [0.0, 1e-6, -3e9])
+def test_a_target_of_one_value_is_predicted_everywhere(value, rows):
+    X = np.random.default_rng(0).random((rows, 3))
+    model = isotone.MonotoneRegressor((1, -1, 0), random_state=0, epochs=2).fit(X, np.full(rows, value))
+    assert np.allclose(model.predict(1e6 * X - 5e5), value, rtol=1e-12, atol=0)
+
+
+def test_the_target_of_a_row_of_weight_zero_is_nothing():
+    X = np.random.default_rng(0).random((200, 2))
+    y, weight = X[:, 0], np.append(np.ones(199), 0)
+    there = isotone.MonotoneRegressor((1, 0), random_state=0, epochs=5).fit(
+        X, np.append(y[:199], 1e300), sample_weight=weight
+    )
+    gone = isotone.MonotoneRegressor((1, 0), random_state=0, epochs=5).fit(X[:199], y[:199])
+    assert np.array_equal(there.predict(X), gone.predict(X))
+
+
+def test_columns_that_reach_across_all_of_float32_are_learnt_and_proved():
+    X = np.random.default_rng(0).random((300, 2))
+    X[:, 0] = np.where(X[:, 0] > 0.5, 1e308, -2e38)
+    model = isotone.MonotoneRegressor((1, 1), random_state=0).fit(X, (X[:, 0] > 0) + X[:, 1])
+    assert model.predict([[1e308, 0.5]])[0] > model.predict([[-1e308, 0.5]])[0] + 0.5
+    assert model.certify().verdict is isotone.Verdict.PROVED
+
+
+def test_rows_that_become_few_when_some_are_held_out_are_trained_as_long():
+    rng = np.random.default_rng(0)
+    X = rng.random((1_100, 3))
+    y = 3 * X[:, 0] - X[:, 1] + np.sin(3 * X[:, 2])
+    model = isotone.MonotoneRegressor((1, -1, 0), random_state=0, early_stopping=True).fit(X, y)
+    assert model.score(X, y) > 0.98
+
+
+def test_fits_in_threads_are_those_of_one_thread():
+    X = np.random.default_rng(0).random((300, 3))
+
+    def fitted(seed):
+        return isotone.MonotoneRegressor((1, -1, 0), random_state=seed, epochs=5).fit(X, X[:, 0]).predict(X)
+
+    alone = [fitted(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        assert all(np.array_equal(a, b) for a, b in zip(alone, pool.map(fitted, range(4)), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"missing": "highest"}, "other missing came"),
+        ({"category_orders": {0: ["c", "b", "a"]}}, "other category_orders came"),
+    ],
+)
+def test_a_warm_start_that_would_read_rows_otherwise_is_refused(settings, said):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"grade": rng.choice(list("abc"), 120), "x": rng.random(120)})
+    y = frame["grade"].map({"a": 0, "b": 1, "c": 2}).to_numpy() + frame["x"].to_numpy()
+    orders = {0: ["a", "b", "c"]}
+    model = isotone.MonotoneRegressor((1, 1), category_orders=orders, warm_start=True, epochs=3, random_state=0)
+    model.fit(frame, y).fit(frame, y)
+    with pytest.raises(BadInput, match=said):
+        model.set_params(**settings).fit(frame, y)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"batch_size": 1.5}, "batch_size: 1.5 came"),
+        ({"learning_rate": None}, "learning_rate: None came"),
+        ({"class_weight": {0: -1, 1: 1}}, "weights of at least 0 are right"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_in_a_sentence(settings, said):
+    X = np.random.default_rng(0).random((40, 2))
+    with pytest.raises(BadInput, match=said):
+        isotone.MonotoneClassifier((1, 0), **settings).fit(X, (X[:, 0] > 0.5).astype(int))

@@ -53,37 +53,50 @@ def test_the_more_a_teacher_says_the_nearer_is_what_is_learnt():
     assert off[2] < off[1] < off[0]
 
 
+FEW_STEPS = {"hidden": (4,), "embedding": (4,), "epochs": 1}
+
+
 @pytest.mark.parametrize(
-    ("settings", "rows", "share", "why"),
+    ("kind", "settings", "rows", "share", "why"),
     [
-        ({}, 1_200, 0.5, "many rows, squared error"),
-        ({}, 1_000, 0.0, "few rows: a booster learns them worse"),
-        ({"teacher": 0.25}, 500, 0.25, "asked for"),
-        ({"loss": "absolute_error"}, 1_200, 0.0, "a booster says means, not medians"),
-        ({"loss": "quantile", "quantile": [0.1, 0.9]}, 1_200, 0.0, "nor quantiles"),
+        (isotone.MonotoneClassifier, {}, 1_200, 0.5, "many rows of classes"),
+        (isotone.MonotoneClassifier, {}, 1_000, 0.0, "few rows: a booster learns them worse"),
+        (isotone.MonotoneClassifier, {"teacher": 0.25}, 500, 0.25, "asked for"),
+        (isotone.MonotoneRegressor, {}, 1_200, 0.0, "of skewed numbers a booster is coarser than the network"),
+        (isotone.MonotoneRegressor, {"teacher": 0.25}, 1_200, 0.25, "asked for"),
+        (isotone.MonotoneRegressor, {"teacher": 0.25}, 30, 0.0, "too few numbers to part a leaf of 20"),
+        (isotone.MonotoneRegressor, {"loss": "absolute_error"}, 1_200, 0.0, "a booster says means, not medians"),
     ],
 )
-def test_there_is_a_teacher_where_it_can_say_something(settings, rows, share, why):
+def test_there_is_a_teacher_where_it_can_say_something(kind, settings, rows, share, why):
     X, y = labelled(rows, 3)
-    model = isotone.MonotoneRegressor(WAYS, random_state=0, hidden=(4,), members=1, **{"epochs": 2} | settings)
-    assert model.fit(X, y).size_.teacher == share, why
+    assert kind(WAYS, random_state=0, **FEW_STEPS | settings).fit(X, y).size_.teacher == share, why
 
 
-def test_a_table_of_very_many_columns_or_classes_has_none():
+def test_a_table_of_many_columns_or_classes_has_none():
     rng = np.random.default_rng(0)
-    X, y = (rng.random((1_100, 1_001)) < 0.01).astype(float), rng.integers(0, 2, 1_100)
-    few = {"hidden": (4,), "embedding": (4,), "epochs": 1}
-    assert isotone.MonotoneClassifier(**few).fit(X, y).size_.teacher == 0
-    assert isotone.MonotoneClassifier(**few).fit(X[:, :5], rng.integers(0, 11, 1_100)).size_.teacher == 0
-    assert isotone.MonotoneClassifier(**few).fit(X[:, :5], rng.integers(0, 10, 1_100)).size_.teacher == 0.5
+    X, y = rng.random((1_100, 101)), rng.integers(0, 2, 1_100)
+    assert isotone.MonotoneClassifier(**FEW_STEPS).fit(X, y).size_.teacher == 0
+    assert isotone.MonotoneClassifier(**FEW_STEPS).fit(X[:, :51], rng.integers(0, 3, 1_100)).size_.teacher == 0
+    assert isotone.MonotoneClassifier(**FEW_STEPS).fit(X[:, :5], rng.integers(0, 3, 1_100)).size_.teacher == 0.5
+
+
+def test_the_unit_of_the_weights_does_not_matter():
+    X, y = labelled(1_500, 9)
+    one, tiny = (
+        classifier(**FEW_STEPS, teacher=1.0).fit(X, y, sample_weight=np.full(len(y), w)).predict_proba(X)
+        for w in (1.0, 1e-6)
+    )
+    assert np.allclose(one, tiny, atol=1e-4)
 
 
 def test_labels_too_rare_to_stop_a_booster_are_learnt_as_they_are():
     X, y = labelled(1_500, 4)
     both = np.column_stack([y, np.arange(len(y)) < 3])
     model = classifier(epochs=2, hidden=(4,)).fit(X, both)
-    assert model.size_.teacher == 0.5
+    assert model.size_.teacher == 0.5, "one of the two labels has a teacher"
     assert np.isfinite(model.decision_function(X)).all()
+    assert classifier(epochs=2, hidden=(4,)).fit(X, both[:, 1]).size_.teacher == 0
 
 
 def test_rows_of_weight_zero_and_rows_held_out_teach_nothing():
@@ -99,7 +112,7 @@ def test_rows_of_weight_zero_and_rows_held_out_teach_nothing():
     assert set(np.unique(held._held[1].numpy())) == {0.0, 1.0}
 
 
-@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), None, "half", [0.5]])
 def test_a_share_beyond_its_range_is_refused(share):
     X, y = labelled(100, 6)
     with pytest.raises(BadInput, match=r"teacher.*a share from 0 to 1 is right"):
@@ -120,3 +133,9 @@ def test_going_on_from_a_fitted_network_and_a_file_keep_the_share(tmp_path):
     read = isotone.MonotoneClassifier.load(tmp_path / "model")
     assert (read.teacher, read.size_) == (0.25, model.size_)
     assert np.array_equal(read.decision_function(X), model.decision_function(X))
+
+
+def test_automatic_shares_follow_the_rows_of_each_fit():
+    X, y = labelled(1_200, 10)
+    model = classifier(warm_start=True, **FEW_STEPS)
+    assert [model.fit(X[:rows], y[:rows]).size_.teacher for rows in (300, 1_200, 300, 1_200)] == [0, 0.5, 0, 0.5]

@@ -31,7 +31,7 @@ from ..verdict import Verdict
 from . import _files, _free
 from ._budget import share
 from ._folds import FOLDS, NoFolds, few, out_of_fold
-from ._rows import PARTS, are_bits, columns, parts, together
+from ._rows import PARTS, are_bits, checked_groups, columns, parts, together
 
 Scores = NDArray[np.float64]
 
@@ -134,8 +134,9 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Args:
             X: shape (rows, features), dense, pandas or scipy-sparse.
             y: shape (rows,), two labels; the second in sorted order is the bad one.
-            validation: rows and labels (X, y) to set thresholds on, which nothing else is done with; without, see
-                `folds`. Where rows are held out, equal rows are never on both sides.
+            validation: rows and labels (X, y) to set thresholds on, which nothing else is done with; none of them may
+                be among those of X, or the rates are too good. Without, see `folds`: where rows are held out, equal
+                rows are never on both sides.
             groups: shape (rows,); rows of a group stay together, in folds and where rows are held out.
             feature_names: names for the threat's globs, where X has none (then they are x0, x1, ...).
 
@@ -156,7 +157,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(self.classes_) < 2:
             raise ValueError(f"Detector needs rows of two classes; the data holds one class: {self.classes_[0]!r}.")
         self._understand(X.shape[1], feature_names)
-        X = columns(X, self._kept)
+        X, groups = columns(X, self._kept), None if groups is None else checked_groups(groups, len(labels))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         rate = self.max_false_alarm_rate * (1.0 if self.free is None else _FLOOR_SHARE)
         fold = self._fold(X, labels, groups, seed) if validation is None else None
@@ -176,7 +177,7 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 every = train if choose is None else together(train, choose)
                 self.free_ = self._fit_free(every[0], every[1], seed, progress)
                 self.floor_ = self._fit_floor(train, choose, families, rate, seed, progress)
-                free = None if self.free_ is None else _free.scores(self.free_, measure[0])
+                free = None if self.free_ is None else _free.measured(self.free_, measure[0])
                 self._set_thresholds(free, self.floor_.scores(measure[0]), measure[1], held=held)
             self._learn_reasons(*train)
         return self
@@ -218,6 +219,9 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _understand(self, width: int, feature_names: Any) -> None:
         """Roles and directions, and which columns may be used."""
         names = getattr(self, "feature_names_in_", feature_names)
+        if feature_names is not None and list(map(str, names)) != list(map(str, feature_names)):
+            right = "none is right beside a table that has its own"
+            raise BadInput("feature_names", f"others came than the columns of X: {list(feature_names)[:3]}", right)
         self.names_ = [f"x{j}" for j in range(width)] if names is None else [str(name) for name in names]
         if len(self.names_) != width:
             raise BadInput("feature_names", f"{len(self.names_)} came for {width} features", "one per feature is right")
@@ -250,6 +254,8 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             fractions = (rest * 0.8, rest * 0.2, self.validation_fraction)
             a, b, c, held = parts(X, labels, groups, fractions, seed)
             return (X[a], labels[a]), (X[b], labels[b]), (X[c], labels[c]), held, _of(groups, a, b)
+        if not (isinstance(validation, tuple | list) and len(validation) == 2):
+            raise BadInput("validation", f"a {type(validation).__name__} came", "a pair of rows and labels is right")
         held_X, held_y = validation
         held_X = columns(validate_data(self, held_X, reset=False, accept_sparse="csr", dtype=np.float64), self._kept)
         held_y = np.asarray(held_y)
@@ -261,6 +267,11 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise BadInput("validation", f"the label {strange[0]!r} came", f"{self.classes_.tolist()} are right")
         if not (held_y == self.classes_[0]).any():
             raise BadInput("validation", "no benign row came", "a threshold is set by benign rows", "Bring some.")
+        if held_X.shape == X.shape and (row_hashes(held_X) == row_hashes(X)).all():
+            came, right = "the rows to learn from came again", "rows that nothing learns from are right"
+            raise BadInput(
+                "validation", came, right, "Leave it out: thresholds are then set by folds or rows held out."
+            )
         a, b, c, _ = parts(X, labels, groups, PARTS, seed)
         a = np.unique(np.concatenate([a, c]))
         measure = (held_X, np.searchsorted(self.classes_, held_y))
@@ -272,11 +283,19 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if self.floor != "auto":
                 raise BadInput("floor", f"{self.floor!r} came", "'auto' or a floor of isotone.floors is right")
             return best_floor()
+        if isinstance(self.floor, type) or not hasattr(self.floor, "prove"):
+            came = self.floor.__name__ if isinstance(self.floor, type) else repr(self.floor)
+            raise BadInput(
+                "floor", f"{came} came", "'auto' or a floor, such as isotone.floors.PatternFloor(), is right"
+            )
         return self.floor
 
     def _fit_free(self, X: Any, labels: NDArray[np.int64], seed: int, progress: Progress) -> Any:
         if self.free is None:
             return None
+        kept = range(len(self.names_)) if self._kept is None else self._kept.tolist()
+        if hasattr(self, "feature_names_in_") or self._named_by_hand:
+            _free.check_columns(self.free, [self.names_[j] for j in kept])
         bar = progress.bar("free lane", 1)
         found = _free.fitted(self.free, X, labels, seed)
         bar.finish()
@@ -442,8 +461,20 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return FloorProof(Verdict.UNKNOWN, said)
         return self.floor_.prove()
 
+    @property
+    def _named_by_hand(self) -> bool:
+        """Whether names came as `feature_names`."""
+        return not hasattr(self, "feature_names_in_") and self.names_ != [f"x{j}" for j in range(len(self.names_))]
+
     def _read(self, X: Any) -> Any:
         check_is_fitted(self, "floor_")
+        if hasattr(X, "iloc") and self._named_by_hand:
+            # Names were given beside an array: scikit-learn does not know them, and would not miss another order.
+            if [str(name) for name in X.columns] != self.names_:
+                raise BadInput(
+                    "X", "its columns are not those of the fit, or stand in another order", "the same are right"
+                )
+            X = X.to_numpy()
         return columns(validate_data(self, X, reset=False, accept_sparse="csr", dtype=np.float64), self._kept)
 
     # -- files --------------------------------------------------------------------------------------------------------

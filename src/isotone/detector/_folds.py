@@ -63,7 +63,7 @@ def out_of_fold(  # noqa: PLR0917 - two lanes, rows, and how a floor is fitted
     for part in range(int(fold.max()) + 1):
         held, rest = np.flatnonzero(fold == part), np.flatnonzero(fold != part)
         if by_free is not None:
-            by_free[held] = _free.scores(_free.fitted(free, X[rest], labels[rest], seed), X[held])
+            by_free[held] = _free.measured(_free.fitted(free, X[rest], labels[rest], seed), X[held])
         other = copy.deepcopy(settled).fit(X[rest], labels[rest], directions, rate=rate, seed=seed)
         by_floor[held] = other.scores(X[held])
         watch(part + 1)

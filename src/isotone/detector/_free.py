@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from ..estimators import MonotoneClassifier
 
 Scores = NDArray[np.float64]
 _FEW = 200
+# Beyond this, numbers overflow in float32 or when they are squared, and a lane refuses the row or says NaN.
+_MOST = 1e30
+_BLOCK = 8192
 
 
 def fitted(model: Any, X: Any, y: NDArray[np.int64], seed: int) -> Any:
@@ -35,13 +39,52 @@ def fitted(model: Any, X: Any, y: NDArray[np.int64], seed: int) -> Any:
             raise BadInput("free", f"{model!r} came", "'auto', a classifier, or None for a floor that stands alone")
         # A booster cuts dense rows into other bins than sparse ones; the same rows are to give the same detector.
         model, X = _automatic(len(y), seed), require("scipy.sparse", "tables").csr_matrix(X)
-    if not hasattr(model, "fit") or not (hasattr(model, "predict_proba") or hasattr(model, "decision_function")):
+    if (
+        isinstance(model, type)
+        or not hasattr(model, "fit")
+        or not (hasattr(model, "predict_proba") or hasattr(model, "decision_function"))
+    ):
         raise BadInput(
             "free",
-            f"{type(model).__name__} came",
+            f"the class {model.__name__} came" if isinstance(model, type) else f"{type(model).__name__} came",
             "a classifier with fit and predict_proba or decision_function is right",
         )
-    return clone(model).fit(X, y)
+    own = clone(model)
+    return own.fit(_seen(X, own), y)
+
+
+def check_columns(model: Any, names: Sequence[str]) -> None:
+    """A lane that was fitted before is given columns by place; names that it knows must stand there.
+
+    Raises:
+        BadInput: it was fitted to other columns, or to these in another order.
+    """
+    known = getattr(model, "feature_names_in_", None) if frozen(model) else None
+    known = None if known is None else [str(name) for name in known]
+    if known is None or known == [f"Column_{j}" for j in range(len(known))] or known == list(names):
+        return
+    first = next((j for j, (a, b) in enumerate(zip(known, names, strict=False)) if a != b), min(len(known), len(names)))
+    raise BadInput(
+        "free",
+        f"a lane fitted to {len(known)} columns came, and column {first + 1} of these {len(names)} is another",
+        f"the same columns in the same order are right: {', '.join(known[:8])}",
+    )
+
+
+def _seen(X: Any, model: Any) -> Any:
+    """Rows as the lane is given them: within what it can compute with, and for XGBoost dense.
+
+    XGBoost takes what a sparse row does not store for missing, and the same row would have two scores.
+    """
+    if hasattr(X, "indptr"):
+        if _kind(model) == "xgboost":
+            return _seen(X.toarray(), model)
+        if not X.data.size or np.abs(X.data).max() <= _MOST:
+            return X
+        X = X.copy()
+        X.data = X.data.clip(-_MOST, _MOST)
+        return X
+    return np.clip(X, -_MOST, _MOST)
 
 
 def frozen(model: Any) -> bool:
@@ -69,8 +112,34 @@ def _automatic(rows: int, seed: int) -> Any:
     )
 
 
+def measured(model: Any, X: Any) -> Scores:
+    """As `scores`, of rows that thresholds are set by.
+
+    Raises:
+        BadInput: the lane does not give a finite number for each.
+    """
+    found = scores(model, X)
+    if strange := int((~np.isfinite(found)).sum()):
+        came = f"a {type(model).__name__} gave no finite score for {strange} of {len(found)} rows"
+        raise BadInput("free", came, "a threshold needs numbers", "Hand in another lane, or None.")
+    return found
+
+
 def scores(model: Any, X: Any) -> Scores:
-    """Shape (rows,): larger is worse."""
+    """Shape (rows,): larger is worse; what is no number is an alarm, as it would hide what the floor says."""
+    if hasattr(X, "indptr") and _kind(model) == "xgboost":  # dense, a block at a time
+        return np.concatenate(
+            [_raw(model, _seen(X[at : at + _BLOCK], model)) for at in range(0, X.shape[0], _BLOCK)] or [np.empty(0)]
+        )
+    return _raw(model, _seen(X, model))
+
+
+def _kind(model: Any) -> str:
+    """The library it is of."""
+    return str(model.kind) if isinstance(model, _Margins) else type(model).__module__.partition(".")[0]
+
+
+def _raw(model: Any, X: Any) -> Scores:
     with warnings.catch_warnings():
         # LightGBM and others name columns themselves when they are given none, and then miss the names.
         warnings.filterwarnings("ignore", message="X does not have valid feature names")
@@ -88,7 +157,8 @@ def scores(model: Any, X: Any) -> Scores:
             share = share[:, 1] if share.shape[1] > 1 else np.zeros(len(share))
             tiny = np.finfo(np.float64).tiny
             found = np.log(np.maximum(share, tiny)) - np.log(np.maximum(1 - share, tiny))
-    return np.asarray(found, dtype=np.float64).reshape(len(found))
+    found = np.asarray(found, dtype=np.float64).reshape(len(found))
+    return np.where(np.isnan(found), np.inf, found)
 
 
 def additions_needed(model: Any, X: Any, threshold: float, moves: Moves) -> Needed:
@@ -102,9 +172,9 @@ def additions_needed(model: Any, X: Any, threshold: float, moves: Moves) -> Need
         return Needed(detected, str(reason))
     if own is None:
         return Needed(detected, f"the free lane is a {type(model).__name__}, of which nothing is proved")
-    if hasattr(X, "toarray") and type(trees).__module__.partition(".")[0] == "xgboost":
-        return Needed(detected, "XGBoost takes what a sparse row does not store as missing, of which nothing is proved")
     rows = X.toarray() if hasattr(X, "toarray") else X
+    if rows.size and np.abs(rows).max() > _MOST:
+        return Needed(detected, f"numbers beyond {_MOST:g} are cut off for the free lane, of which nothing is proved")
     if len(rows) and not np.allclose(own(rows), found, rtol=1e-6, atol=1e-6):
         # Forests give shares, and the lane their log-odds, whose slope is at least 4: far more than logarithms round.
         found, threshold = 1 / (1 + np.exp(-found)), 1 / (1 + np.exp(-threshold)) + 1e-9
@@ -120,7 +190,7 @@ def write(model: Any, folder: Path) -> dict[str, str]:
     Raises:
         BadInput: a kind that has no file format but pickle.
     """
-    kind = model.kind if isinstance(model, _Margins) else type(model).__module__.partition(".")[0]
+    kind = _kind(model)
     if kind == "lightgbm":
         booster = model.booster if isinstance(model, _Margins) else model.booster_
         (folder / "free.txt").write_text(booster.model_to_string())

@@ -27,6 +27,14 @@ def parts(X: Any, labels: NDArray[np.int64], groups: Any, fractions: Sequence[fl
     return found.train, found.validation, found.test, True
 
 
+def checked_groups(groups: Any, rows: int) -> NDArray[Any]:
+    """One for each row."""
+    found = np.asarray(groups)
+    if found.shape != (rows,):
+        raise BadInput("groups", f"an array of shape {found.shape} came for {rows} rows", "one per row is right")
+    return found
+
+
 def columns(X: Any, kept: NDArray[np.int64] | None) -> Any:
     """The columns that a score may use; sparse rows as a CSR matrix, which every library reads.
 
@@ -36,9 +44,10 @@ def columns(X: Any, kept: NDArray[np.int64] | None) -> Any:
     sparse = require("scipy.sparse", "tables")
     if sparse.issparse(X):
         X = sparse.csr_matrix(X)
-        if not X.has_canonical_format:
+        if not X.has_canonical_format or not X.data.all():
             X = X.copy()
             X.sum_duplicates()
+            X.eliminate_zeros()
     return X if kept is None else X[:, kept]
 
 

@@ -37,7 +37,7 @@ class ColumnEncoder:
             of an ordered pandas type has the order of its type.
 
     Tables: an array of numbers or objects, a pandas DataFrame, a scipy sparse matrix (an absent entry is the number 0).
-    Infinite numbers become +-3e38; columns far from zero are counted from their median (`isotone.offsets`).
+    Infinite numbers become +-1.5e38; columns far from zero are counted from their median (`isotone.offsets`).
 
     After `fit`, one entry for each encoded column: `owner_` (the column of the table it is made from), `directions_`,
     `is_number_` (True: a number; False: a component that is 0 or 1), `meaning_`.

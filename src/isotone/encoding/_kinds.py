@@ -18,7 +18,7 @@ from ..offsets import weighted_quantiles, zero_of
 from ._cells import Categories, Floats, Key, Table, by_size, recoded
 from ._orders import at_or_above
 
-LARGEST = 3e38  # finite in float32, in which networks compute
+LARGEST = 1.5e38  # differences of two are finite in float32, in which networks compute
 MOST_STEPS = 64  # a longer list of categories becomes one number, which ramps then cut at its quantiles
 MOST_LEVELS = 255  # as many as scikit-learn's and LightGBM's histograms can tell apart
 

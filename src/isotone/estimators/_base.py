@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -35,6 +36,7 @@ BLOCK = 1024
 _CENTRING_ROWS = 1024
 _EARLY_FROM = 10_000
 _STRETCH_ROWS = 250
+_ONE_AT_A_TIME = threading.RLock()
 
 
 Floats = NDArray[np.float64]
@@ -128,9 +130,9 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         self._check_settings()
         X, y, weight, stratify = _that_count(X, y, weight, stratify)
         again = self.warm_start and hasattr(self, "network_") and self.network_.out_features == outputs
-        if again and self._directions(X.shape[1]) != self.encoder_.directions:
-            raise BadInput("warm_start", "other directions came", "those of the first fit are right", "Fit anew.")
-        if not again:
+        if again:
+            self._check_same_reading(X.shape[1])
+        else:
             self._encode(X, weight)
         z = self.encoder_.transform(X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -139,7 +141,8 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         device = self._device()
         early = self._early(len(z))
         inside, outside = self._split(len(z), early, seed, stratify)
-        with torch.random.fork_rng(devices=[]):
+        # Torch has one generator for all threads: two fits at a time would draw from each other's seed.
+        with _ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             train = _sample((z, y, weight), inside, (device, dtype))
             held = _sample((z, y, weight), outside, (device, dtype)) if early else None
@@ -158,6 +161,7 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
                     weight_decay=size.weight_decay,
                     patience=self.n_iter_no_change if early else None,
                     seed=seed,
+                    few=few,
                 )
 
             sizes = self._sizes(few=few, again=again)
@@ -170,11 +174,12 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
                     bar.finish()
                     torch.manual_seed(seed)
                 # After the choice by folds: a teacher has seen the targets of all of them.
-                share = share_of(self.teacher, size.teacher, loss, (z.shape[1], outputs), few=few)
-                size = size._replace(teacher=share)
+                share = share_of(self.teacher, loss, (z.shape[1], outputs), few=few)
                 if share:
                     said = self._taught((z[inside], y[inside], weight[inside]), loss, share, seed, progress)
-                    train = replace(train, y=said.to(train.y))
+                    share = share if said is not None else 0.0
+                    train = train if said is None else replace(train, y=said.to(train.y))
+                size = size._replace(teacher=share)
                 if again:
                     self.network_.to(device=device, dtype=dtype)
                 else:
@@ -190,12 +195,28 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
     def _encode(self, X: Any, weight: Floats) -> None:
         """Learn how a table becomes numbers."""
         self.categories_ = self._categories_in(X) if _is_frame(X) or self.categorical_features is not None else []
-        self.encoder_ = ColumnEncoder(
-            self._directions(X.shape[1]),
+        self.encoder_ = self._encoder(X.shape[1]).fit(X, weight)
+        self._orders = self.encoder_.orders
+
+    def _encoder(self, width: int) -> ColumnEncoder:
+        """As the settings say, not fitted."""
+        return ColumnEncoder(
+            self._directions(width),
             missing=self.missing if isinstance(self.missing, str) else self._by_number("missing"),
             categorical=tuple(self.categories_),
             orders=self._by_number("category_orders"),
-        ).fit(X, weight)
+        )
+
+    def _check_same_reading(self, width: int) -> None:
+        """A network that goes on reads rows as it did: what is proved and told is about that reading."""
+        now = self._encoder(width)
+        for name, here, there in (
+            ("directions", now.directions, self.encoder_.directions),
+            ("missing", now.missing, self.encoder_.missing),
+            ("category_orders", now.orders, self.encoder_.orders),
+        ):
+            if here != there:
+                raise BadInput("warm_start", f"other {name} came", "those of the first fit are right", "Fit anew.")
 
     def _watched(self, train: Sample, held: Sample | None, loss: Loss, plan: Plan, progress: Progress) -> list[float]:
         """A loss per epoch, with a bar where it was asked for."""
@@ -210,12 +231,12 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _taught(
         self, rows: tuple[Floats, Floats, Floats], loss: Loss, share: float, seed: int, progress: Progress
-    ) -> Tensor:
-        """Targets of which a booster says a share, with a bar where it was asked for."""
+    ) -> Tensor | None:
+        """Targets of which a booster says a share, with a bar where it was asked for; None where it says nothing."""
         bar = progress.bar("teachers", rows[1].shape[1])
         targets = taught(*rows, self.encoder_.directions_, loss, share, seed, bar.update)
         bar.finish()
-        return torch.from_numpy(targets)
+        return None if np.array_equal(targets, rows[1]) else torch.from_numpy(targets)
 
     def _early(self, rows: int) -> bool:
         """Whether rows are held out. A length that is not said ends with a rate of 0, and needs no stop."""
@@ -306,7 +327,7 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         numbers = "whole numbers above 0, such as (32, 32),"
         right: dict[str, tuple[Callable[[Any], bool], str]] = {
             "learning_rate": (lambda v: v > 0, "a number above 0"),
-            "batch_size": (lambda v: v > 0, "a number above 0"),
+            "batch_size": (counts, whole),
             "epochs": (counts, auto + whole),
             "members": (counts, auto + whole),
             "stretches": (counts, auto + whole),
@@ -325,7 +346,7 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         }
         for name, (fits, what) in right.items():
             value = getattr(self, name)
-            if not (what.startswith(auto) and _auto(value)) and not fits(value):
+            if not (what.startswith(auto) and _auto(value)) and not _fits(fits, value):
                 raise BadInput(name, f"{value!r} came", f"{what} {'are' if what.endswith(',') else 'is'} right")
 
     # -- scoring ------------------------------------------------------------------------------------------------------
@@ -375,7 +396,8 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         Categories stand in the order that `category_orders` lists; of an order of pairs no sign is promised.
         """
         # Policies that differ by column have no one word: nothing is promised then of a value beside a missing one.
-        settings.setdefault("missing", self.missing if isinstance(self.missing, str) else "outside")
+        said = set(self.encoder_.missing) if hasattr(self, "encoder_") else {"outside"}
+        settings.setdefault("missing", said.pop() if len(said) == 1 else "outside")
         ask, X, ways = self._explained(X, settings.pop("names", None))
         return reasons_of(ask, X, baseline, ways, **settings)
 
@@ -421,6 +443,16 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
             BadInput: no such folder, or one of another estimator or format.
         """
         facts, state = read(folder, cls.__name__)
+        try:
+            return cls._read(facts, state)
+        except (KeyError, TypeError) as fault:
+            came = f"its facts are not those of this isotone's {cls.__name__} ({fault})"
+            raise BadInput(
+                f"load {folder}", came, "a folder that its save() wrote is right", "Fit and save anew."
+            ) from None
+
+    @classmethod
+    def _read(cls, facts: dict[str, Any], state: dict[str, Tensor]) -> Self:
         self = cls(**{name: read_setting(given) for name, given in facts["settings"].items()})
         self.n_features_in_ = facts["features"]
         if facts["names"]:
@@ -451,6 +483,14 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
 
 def _auto(setting: Any) -> bool:
     return isinstance(setting, str) and setting == "auto"
+
+
+def _fits(fits: Callable[[Any], bool], value: Any) -> bool:
+    """Whether a setting is right; what cannot be compared with numbers is not."""
+    try:
+        return bool(fits(value))
+    except (TypeError, ValueError):
+        return False
 
 
 def _is_frame(X: Any) -> bool:

@@ -140,6 +140,8 @@ class MonotoneClassifier(ClassifierMixin, MonotoneEstimator):  # type: ignore[mi
         self._single = 0 if len(classes) == 1 else None
         if self.class_weight is not None:
             balance = compute_sample_weight(self.class_weight, y)
+            if not (balance >= 0).all():
+                raise BadInput("class_weight", f"{self.class_weight!r} came", "weights of at least 0 are right")
             weight = balance if weight is None else weight * balance
         if self.ordinal and len(classes) > 2:
             target = (code[:, None] > np.arange(len(classes) - 1)).astype(np.float64)

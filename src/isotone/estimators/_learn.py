@@ -42,6 +42,7 @@ class Plan:
         weight_decay: of AdamW, on weights; it pulls towards 0, which lies inside every sign constraint.
         patience: epochs without a better held-out loss before it stops; None: no rows are held out.
         seed: of the order of rows and of dropout.
+        few: whether every step takes all rows.
     """
 
     epochs: int
@@ -50,6 +51,7 @@ class Plan:
     weight_decay: float
     patience: int | None
     seed: int
+    few: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def learn(  # noqa: PLR0917 - a network, two sides, and how
 ) -> list[float]:
     """Fit in place; returns a loss per epoch: of the held-out rows where there are some, else of the training rows."""
     generator = torch.Generator().manual_seed(plan.seed)
-    few = len(rows) <= FEW_ROWS
+    few = plan.few
     size = len(rows) if few else min(plan.batch_size, len(rows))
     steps = max(1, len(rows) // size)
     optimizer = torch.optim.AdamW(

@@ -20,20 +20,22 @@ from ._losses import log_loss, squared_error
 
 Floats = NDArray[np.float64]
 
-# A booster on more columns than this, or one for each of many classes, would cost more than the network.
-_COLUMNS, _OUTPUTS = 1000, 10
+# The share for classes where rows are many. Numbers have none: of skewed targets a booster's means are coarser than
+# what the network finds by itself (docs/estimators.md).
+_SHARE = 0.5
+# A booster for each output on more columns than this together would cost far more than the network.
+_COLUMNS = 100
 # Where a booster stops hangs on the rows that stop it; the mean of two hangs on them less.
 _BOOSTERS = 2
-# Fewer rows of a class cannot tell a booster when to stop.
+# Fewer rows of a class, or of numbers twice as many, cannot tell a booster when to stop.
 _EACH = 20
 
 
-def share_of(said: Any, automatic: float, loss: Loss, shape: tuple[int, int], *, few: bool) -> float:
+def share_of(said: Any, loss: Loss, shape: tuple[int, int], *, few: bool) -> float:
     """How much of what is learnt the teacher says.
 
     Args:
         said: the setting: "auto" or a share.
-        automatic: what "auto" stands for where there may be a teacher.
         loss: what is minimised.
         shape: columns after encoding, outputs.
         few: whether the rows are few.
@@ -41,11 +43,10 @@ def share_of(said: Any, automatic: float, loss: Loss, shape: tuple[int, int], *,
     Raises:
         BadInput: a share was asked for with a loss that no mean of labels and predictions serves.
     """
-    taught = loss in (log_loss, squared_error)
     if isinstance(said, str):
         columns, outputs = shape
-        return automatic if taught and not few and columns <= _COLUMNS and outputs <= _OUTPUTS else 0.0
-    if said and not taught:
+        return _SHARE if loss is log_loss and not few and columns * outputs <= _COLUMNS else 0.0
+    if said and loss not in (log_loss, squared_error):
         right = "'auto' or 0 is right: a teacher says means, and this loss asks for medians or quantiles"
         raise BadInput("teacher", f"{said!r} came with a loss that is neither squared error nor log loss", right)
     return float(said)
@@ -75,7 +76,8 @@ def taught(  # noqa: PLR0917 - rows, what is asked, and how
     """
     found = y.copy()
     for k in range(y.shape[1]):
-        if loss is squared_error or min(y[:, k].sum(), (1 - y[:, k]).sum()) >= _EACH:
+        enough = len(y) if loss is squared_error else 2 * min(y[:, k].sum(), (1 - y[:, k]).sum())
+        if enough >= 2 * _EACH:
             said = _predicted(z, y[:, k], weight, directions, seed, classes=loss is log_loss)
             found[:, k] += share * (said - y[:, k])
         watch(k + 1)
@@ -94,6 +96,8 @@ def _predicted(z: Floats, y: Floats, weight: Floats, directions: Sequence[int], 
             early_stopping=True,
             n_iter_no_change=20,
             random_state=(seed + k) % 2**32,
-        ).fit(z, y.astype(np.int64) if classes else y, weight)
+        ).fit(
+            z, y.astype(np.int64) if classes else y, weight / weight.mean()
+        )  # it has an absolute least weight of a leaf
         said += (booster.predict_proba(z)[:, 1] if classes else booster.predict(z)) / _BOOSTERS
     return said
