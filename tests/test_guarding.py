@@ -104,6 +104,9 @@ def test_calibration_keeps_the_lanes_and_meets_the_rate(tmp_path, folder):
             "sha256",
         }
         assert load(done.folder.save(tmp_path / f"model{rate}")).certified
+        detector = load(done.folder.save(tmp_path / f"again{rate}")).detector
+        assert detector.false_alarm_rate_ == done.after
+        assert detector.detection_ is detector.certified_detection_ is None
     torn = write(table.filter(pc.equal(table["class"], 0)), tmp_path / "torn.jsonl")
     torn.write_text(torn.read_text() + "torn\n" * 15)
     few = calibrate(folder, torn, 0.02)  # more than the floor's part of the budget

@@ -43,6 +43,7 @@ def write(
 
     Raises:
         CannotWrite: it is there already, or cannot be made.
+        BadInput: something among the facts that JSON cannot hold, such as labels that are dates.
     """
     folder = Path(place)
     if folder.exists():
@@ -60,6 +61,8 @@ def write(
         partial.rename(folder)
     except OSError as fault:
         raise CannotWrite(folder, fault.strerror or fault) from None
+    except TypeError as fault:
+        raise BadInput(f"save {folder}", f"JSON cannot hold it: {fault}", "numbers and words are right") from None
     finally:
         if partial.exists():
             shutil.rmtree(partial, ignore_errors=True)

@@ -259,3 +259,12 @@ def test_settings_that_cannot_be_are_refused_in_a_sentence(settings, said):
     X = np.random.default_rng(0).random((40, 2))
     with pytest.raises(BadInput, match=said):
         isotone.MonotoneClassifier((1, 0), **settings).fit(X, (X[:, 0] > 0.5).astype(int))
+
+
+def test_labels_that_no_file_can_hold_are_refused_when_saved(tmp_path):
+    X = np.random.default_rng(0).random((40, 2))
+    days = np.where(X[:, 0] > 0.5, np.datetime64("2026-01-01"), np.datetime64("2026-01-02"))
+    model = isotone.MonotoneClassifier((1, 0), epochs=2).fit(X, days)
+    with pytest.raises(BadInput, match="numbers and words are right"):
+        model.save(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []

@@ -196,7 +196,6 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         """Learn how a table becomes numbers."""
         self.categories_ = self._categories_in(X) if _is_frame(X) or self.categorical_features is not None else []
         self.encoder_ = self._encoder(X.shape[1]).fit(X, weight)
-        self._orders = self.encoder_.orders
 
     def _encoder(self, width: int) -> ColumnEncoder:
         """As the settings say, not fitted."""

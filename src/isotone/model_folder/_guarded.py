@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ..data import Encoder, Examples
 from ..detector import Detector, _free, alarms_allowed
 from ..errors import IsotoneError, NotAModel
-from ..evaluation import threshold_above
+from ..evaluation import clopper_pearson, threshold_above
 from ..experiment import Question
 from ._folder import (
     CERTIFICATE,
@@ -135,7 +135,7 @@ class GuardedFolder:
         budget = max(0, alarms_allowed(rate, len(ok)) - int((~ok).sum()))
         part = shares.floor_alarms / shares.alarms if shares.alarms else 1.0
         cut = threshold_above(floor, budget if self.detector.free_ is None else round(part * budget))
-        free_cut = shares.free
+        free_cut, free = shares.free, None
         if self.detector.free_ is not None:
             free = np.concatenate([_free.scores(self.detector.free_, part) for part in rows])[ok]
             left = floor <= cut
@@ -143,6 +143,10 @@ class GuardedFolder:
         detector = copy.copy(self.detector)
         detector.shares_ = replace(shares, free=free_cut, floor=cut)
         detector.max_false_alarm_rate = rate
+        # What was measured with the old thresholds says nothing of these; no bad row was seen.
+        alarms = int((~ok).sum() + ((floor > cut) | (free > free_cut if free is not None else False)).sum())
+        detector.false_alarm_rate_ = clopper_pearson(alarms, len(ok))
+        detector.detection_ = detector.certified_detection_ = None
         question = replace(self.question, max_false_alarm_rate=rate)
         return replace(self, detector=detector, question=question).sealed()
 
