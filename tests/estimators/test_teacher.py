@@ -112,6 +112,18 @@ def test_rows_of_weight_zero_and_rows_held_out_teach_nothing():
     assert set(np.unique(held._held[1].numpy())) == {0.0, 1.0}
 
 
+def test_a_skewed_target_is_learnt_better_without_a_teacher_which_is_why_numbers_have_none():
+    rng = np.random.default_rng(0)
+    X = rng.random((5_500, 4))
+    y = np.exp(2 * (X[:, 0] + X[:, 1] - X[:, 2] + np.sin(3 * X[:, 3])))
+    off = [
+        isotone.MonotoneRegressor((1, 1, -1, 0), random_state=0, teacher=share).fit(X[:1_500], y[:1_500]).predict(X) - y
+        for share in ("auto", 0.5)
+    ]
+    alone, taught = (float((each[1_500:] ** 2).mean()) for each in off)
+    assert taught > 1.2 * alone
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), None, "half", [0.5]])
 def test_a_share_beyond_its_range_is_refused(share):
     X, y = labelled(100, 6)

@@ -76,15 +76,22 @@ def _seen(X: Any, model: Any) -> Any:
 
     XGBoost takes what a sparse row does not store for missing, and the same row would have two scores.
     """
-    if hasattr(X, "indptr"):
-        if _kind(model) == "xgboost":
-            return _seen(X.toarray(), model)
-        if not X.data.size or np.abs(X.data).max() <= _MOST:
-            return X
-        X = X.copy()
-        X.data = X.data.clip(-_MOST, _MOST)
+    sparse = hasattr(X, "indptr")
+    if sparse and _kind(model) == "xgboost":
+        return _seen(X.toarray(), model)
+    if not _far(X):
         return X
-    return np.clip(X, -_MOST, _MOST)
+    if not sparse:
+        return X.clip(-_MOST, _MOST)
+    X = X.copy()
+    X.data = X.data.clip(-_MOST, _MOST)
+    return X
+
+
+def _far(X: Any) -> bool:
+    """Whether a number is beyond what a lane is given."""
+    numbers = X.data if hasattr(X, "indptr") else X
+    return bool(numbers.size) and bool(numbers.max() > _MOST or numbers.min() < -_MOST)
 
 
 def frozen(model: Any) -> bool:
@@ -173,7 +180,7 @@ def additions_needed(model: Any, X: Any, threshold: float, moves: Moves) -> Need
     if own is None:
         return Needed(detected, f"the free lane is a {type(model).__name__}, of which nothing is proved")
     rows = X.toarray() if hasattr(X, "toarray") else X
-    if rows.size and np.abs(rows).max() > _MOST:
+    if _far(rows):
         return Needed(detected, f"numbers beyond {_MOST:g} are cut off for the free lane, of which nothing is proved")
     if len(rows) and not np.allclose(own(rows), found, rtol=1e-6, atol=1e-6):
         # Forests give shares, and the lane their log-odds, whose slope is at least 4: far more than logarithms round.

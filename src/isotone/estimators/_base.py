@@ -247,7 +247,7 @@ class MonotoneEstimator(BaseEstimator):  # type: ignore[misc]
         """What "auto" may stand for, beside what was said; one if the length is said, or training goes on."""
         said = {name: getattr(self, name) for name in Size._fields if not _auto(getattr(self, name, "auto"))}
         if again:  # the network stays as it is; how it is trained may be another way
-            said = {name: value for name, value in said.items() if name in ("epochs", "weight_decay", "teacher")}
+            said = {name: value for name, value in said.items() if name in ("epochs", "weight_decay")}
         if "stretches" in said:
             said["stretches"] = (self.stretches, self.stretches)
         for name in {"hidden", "embedding"} & set(said):

@@ -42,15 +42,7 @@ FEW = (
     Size(hidden=(), embedding=(), stretches=(1, 1), coarse=8, members=1, epochs=400, weight_decay=0.0),
 )
 # Chosen on COMPAS, on rows of GMSC that no page judges, and on draws of made sets (docs/estimators.md).
-MANY = Size(
-    hidden=(64, 64),
-    embedding=(64, 32),
-    stretches=(4, 64),
-    coarse=8,
-    members=1,
-    epochs=16,
-    weight_decay=0.6,
-)
+MANY = Size(hidden=(64, 64), embedding=(64, 32), stretches=(4, 64), coarse=8, members=1, epochs=16, weight_decay=0.6)
 
 FOLDS = 5
 _DISTINCT = 50  # rows that differ; fewer are no ground to choose by

@@ -87,6 +87,8 @@ def taught(  # noqa: PLR0917 - rows, what is asked, and how
 def _predicted(z: Floats, y: Floats, weight: Floats, directions: Sequence[int], seed: int, *, classes: bool) -> Floats:
     ensemble = require("sklearn.ensemble", "tables")
     kind = ensemble.HistGradientBoostingClassifier if classes else ensemble.HistGradientBoostingRegressor
+    weight = weight / weight.mean()  # its least weight of a leaf is absolute
+    target = y.astype(np.int64) if classes else y
     said = np.zeros(len(y))
     for k in range(_BOOSTERS):
         booster = kind(
@@ -95,9 +97,7 @@ def _predicted(z: Floats, y: Floats, weight: Floats, directions: Sequence[int], 
             monotonic_cst=np.array(directions, dtype=np.int8),
             early_stopping=True,
             n_iter_no_change=20,
-            random_state=(seed + k) % 2**32,
-        ).fit(
-            z, y.astype(np.int64) if classes else y, weight / weight.mean()
-        )  # it has an absolute least weight of a leaf
+            random_state=seed + k,
+        ).fit(z, target, weight)
         said += (booster.predict_proba(z)[:, 1] if classes else booster.predict(z)) / _BOOSTERS
     return said
