@@ -29,8 +29,8 @@ class MonotoneRegressor(RegressorMixin, MonotoneEstimator):  # type: ignore[misc
         teacher: the share of what is learnt that a booster says in place of the targets, 0 to 1: scikit-learn's
             HistGradientBoosting with the same directions, fitted first and not kept. "auto": 0.5 for classes above
             1,000 rows, up to 100 encoded columns (counted once per output); else 0. With a share, a row of weight 2 is
-            not quite two rows; classes of fewer than 20 rows, and fewer than 40 numbers, are learnt as they are. A fit takes
-            two or three times as long, more with many columns.
+            not quite two rows; classes of fewer than 20 rows, and fewer than 40 numbers, are learnt as they are. A fit
+            takes two or three times as long, more with many columns.
         early_stopping: whether to hold out rows and keep the best epoch; "auto": above 10,000 rows, if epochs is said.
         validation_fraction, n_iter_no_change: of early stopping.
         loss: "squared_error", "absolute_error" or "quantile".
