@@ -130,6 +130,24 @@ def test_a_folder_that_is_not_whole_is_one_sentence_and_a_network_is_asked_for_w
         load(place)
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_proof_of_a_floor_is_printed_and_written_as_any_certificate_is(tmp_path, folder, capsys, monkeypatch, form):
+    place, out = folder.save(tmp_path / "model"), tmp_path / "proof.json"
+    more = ["--json"] if form == "json" else []
+    monkeypatch.setattr(sys, "argv", ["isotone", "certify", str(place), "--out", str(out), *more])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    said = capsys.readouterr().out
+    assert not end.value.code
+    written = json.loads(out.read_text())
+    assert (written["factory"], written["verdict"]) == (str(place), "proved")
+    assert written["parts"]
+    del written["factory"]
+    assert (
+        said == (json.dumps(written, indent=1) if form == "json" else f"PROVED  the floor: {written['reason']}") + "\n"
+    )
+
+
 WHERE = (
     # What the table and the question have, and which rows set the thresholds.
     ({}, {}, "both"),

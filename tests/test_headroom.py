@@ -234,3 +234,9 @@ def test_the_command_says_what_the_function_says(tmp_path, capsys, monkeypatch):
     code, out, _ = said("--against", str(path))
     assert (code, out.count("0.10%"), "another split" in out) == (0, 1, True)
     assert said("--sets", "*")[0] == 2
+    threat = tmp_path / "threat.toml"
+    threat.write_text('[threat]\nadds = ["*"]\nsets = ["good*"]\n')
+    assert json.loads(said("--rate", "0.05", "--threat", str(threat), "--json")[1])["limits"] == found["limits"]
+    # Who trusts one feature says of every other what it is.
+    code, _, err = said("--adds", "evil*", "--trusted", "age")
+    assert (code, "has no role" in err) == (2, True)

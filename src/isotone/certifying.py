@@ -29,6 +29,7 @@ from .certify import (
     save_witness,
 )
 from .errors import BadInput, CannotWrite, require
+from .floors import FloorProof
 from .model_folder import ByteFolder, GuardedFolder, ModelFolder, holds_bytes, load
 from .progress import Bar
 from .progress import Progress as Bars
@@ -87,12 +88,12 @@ def proved_bytes(target: str) -> ByteCertificate | None:
     return byte_certificate(ByteFolder.load(target).detector.network) if target and holds_bytes(target) else None
 
 
-def proved_floor(target: str) -> tuple[str, int] | None:
-    """For the folder of a guarded detector: what its floor's proof says now, and the exit code; None for all else."""
+def proved_floor(target: str) -> FloorProof | None:
+    """For the folder of a guarded detector: the proof that its floor gets now; None for all else."""
     if not target or not Path(target).is_dir() or not isinstance(folder := load(target), GuardedFolder):
         return None
-    proof = folder.detector.certify()
-    return f"{proof.verdict.name}  the floor: {proof.reason}", EXIT[proof.verdict]
+    proof: FloorProof = folder.detector.certify()
+    return proof
 
 
 def spending(found: Subject, budget: int | None, seconds: float | None) -> Subject:
@@ -179,7 +180,7 @@ def proof_bar(progress: Bars) -> Progress:
     return said
 
 
-def write_certificate(path: Path, certificate: Certificate | ByteCertificate, factory: str) -> None:
+def write_certificate(path: Path, certificate: Certificate | ByteCertificate | FloorProof, factory: str) -> None:
     """The certificate as JSON, with the name under which its model can be made again."""
     whole = json.dumps({"factory": factory, **certificate.to_dict()}, indent=1, allow_nan=False)
     partial = path.with_name(f".{path.name}.{os.getpid()}")

@@ -366,13 +366,10 @@ def certify(
         again = certifying.replay_file(inputs, target)
         typer.echo(str(again))
         raise typer.Exit(1 if again.falls else 0)
-    if check is None and (proof := certifying.proved_bytes(target)) is not None:
+    if check is None and (proof := certifying.proved_bytes(target) or certifying.proved_floor(target)) is not None:
         if out is not None:
             certifying.write_certificate(out, proof, target)
-        said = json.dumps(proof.to_dict(), indent=1) if as_json else str(proof)
-        _say_proof(said, certifying.EXIT[proof.verdict], certifying.changes(target), apart=as_json)
-    if check is None and (told := certifying.proved_floor(target)) is not None:
-        _say_proof(*told, certifying.changes(target))
+        _say_proof(proof, certifying.EXIT[proof.verdict], certifying.changes(target), as_json)
     found = certifying.named(target, inputs, directions or (), domain or ())
     changed = () if check is not None else certifying.changes(target)
     if check is not None:
@@ -385,16 +382,13 @@ def certify(
         certifying.write_certificate(out, certificate, target)
     if witness is not None and certificate.witness is not None:
         certifying.keep_witness(witness, certificate, found, target)
-    typer.echo(json.dumps(certificate.to_dict(), indent=1) if as_json else str(certificate))
+    _say_proof(certificate, certificate.exit_code, changed, as_json)
+
+
+def _say_proof(proof: Any, code: int, changed: tuple[str, ...], as_json: bool) -> None:
+    typer.echo(json.dumps(proof.to_dict(), indent=1) if as_json else str(proof))
     for change in changed:
         typer.echo(f"CHANGED since its certificate was made: {change}", err=as_json)
-    raise typer.Exit(certificate.exit_code or (3 if changed else 0))
-
-
-def _say_proof(said: str, code: int, changed: tuple[str, ...], *, apart: bool = False) -> None:
-    typer.echo(said)
-    for change in changed:
-        typer.echo(f"CHANGED since its certificate was made: {change}", err=apart)
     raise typer.Exit(code or (3 if changed else 0))
 
 
@@ -416,7 +410,7 @@ def audit(
 ) -> None:
     """Is this fitted model monotone? Look for two rows that show it is not; a proof for ensembles of trees.
 
-    Exit code: 0 proved, 1 refuted, 2 unknown.
+    Exit code: 0 proved, 1 refuted, 2 unknown, and 2 where nothing could be asked.
     """
     from .auditing import audit as audited  # noqa: PLC0415
     from .auditing import directions, load, read_rows  # noqa: PLC0415
@@ -449,6 +443,10 @@ def headroom(
     ] = None,
     removes: Annotated[list[str] | None, typer.Option(help="... can remove or lower.")] = None,
     sets: Annotated[list[str] | None, typer.Option(help="... sets at will: no detector can use them.")] = None,
+    trusted: Annotated[
+        list[str] | None, typer.Option(help="... cannot touch; once given, every feature needs a role.")
+    ] = None,
+    threat: Annotated[Path | None, typer.Option(help="These four from a file of TOML instead.")] = None,
     rate: Annotated[list[float] | None, typer.Option(help="Shares of benign rows alarmed (0.01, 0.001).")] = None,
     against: Annotated[Path | None, typer.Option(help="A file whose benign rows stand in for those of DATA.")] = None,
     once: Annotated[bool, typer.Option("--once", help="Rows that repeat count once.")] = False,
@@ -472,7 +470,7 @@ def headroom(
         names=names,
         columns=None if column is None else tuple(column),
         ignore=tuple(ignore or ()),
-        threat=_threat(None, adds, removes, sets, None),
+        threat=_threat(threat, adds, removes, sets, trusted),
         min_rows=min_rows,
     )
     others = None if against is None else read_table(against)

@@ -36,6 +36,17 @@ class FloorProof:
     reason: str
     parts: tuple[Any, ...] = ()
 
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON."""
+        return {
+            "verdict": self.verdict.value,
+            "reason": self.reason,
+            "parts": [part.to_dict() for part in self.parts],
+        }
+
+    def __str__(self) -> str:
+        return f"{self.verdict.name}  the floor: {self.reason}"
+
 
 def ways_of(floor: Any) -> set[tuple[int, ...]]:
     """The directions that a fitted floor, or the parts of it, have; empty where it does not say."""

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,15 @@ class TreeProof:
     candidates: tuple[Candidate, ...]
     assumptions: tuple[str, ...]
     method: str = METHOD
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the candidates, as JSON."""
+        return {
+            "proved": self.proved,
+            "features": [asdict(one) for one in self.features],
+            "assumptions": list(self.assumptions),
+            "method": self.method,
+        }
 
 
 def prove(
