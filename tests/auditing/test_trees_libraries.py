@@ -27,6 +27,7 @@ def table(rows=500, seed=0):
 
 X, Y = table()
 HOLES = np.where(np.random.default_rng(1).random(X.shape) < 0.1, np.nan, X)
+SIGNED = np.floor(10 * X - 5)  # LightGBM parts whole numbers of both signs just beside 0, which it reads in its own way
 COUNTS = np.random.default_rng(0).poisson(1.0, X.shape).astype(float)
 TARGETS = {
     "number": Y,
@@ -72,6 +73,8 @@ PROVED = {
     "LightGBM classes":        (lgb("Classifier", WAYS),                            HOLES, "two"),
     "LightGBM dart":           (lgb(ways=WAYS, boosting_type="dart"),               HOLES, "number"),
     "LightGBM forest":         (lgb(ways=WAYS, **RF),                               HOLES, "number"),
+    "LightGBM signed":         (lgb(ways=WAYS),                                     SIGNED, "number"),
+    "LightGBM signed, min":    (lgb(ways=WAYS, min_child_samples=1),                SIGNED, "number"),
     "LightGBM tweedie":        (lgb(ways=WAYS, objective="tweedie"),                HOLES, "positive"),
     "XGBoost hist":            (xgb(ways=WAYS),                                     HOLES, "number"),
     "XGBoost exact":           (xgb("Classifier", WAYS, tree_method="exact"),       HOLES, "two"),

@@ -17,8 +17,6 @@ from ._floor import FloorProof, Scores, State, tick
 from ._pruning import pruned
 from ._reading import learnt
 
-_ZERO = float(np.float32(1e-35))
-
 
 @dataclass
 class BoosterFloor:
@@ -120,7 +118,7 @@ class BoosterFloor:
             return FloorProof(Verdict.UNKNOWN, "LightGBM's trees cannot be read")
         # The claim is about numbers; a detector refuses NaN.
         ensemble = replace(ensemble, takes_missing=False)
-        trust = trees.faithful(ensemble, lambda X: margins(_past_zero(X)), base, edges=1024)
+        trust = trees.faithful(ensemble, margins, base, edges=1024)
         if not trust:
             return FloorProof(Verdict.UNKNOWN, f"the trees cannot be trusted to be read: {trust.reason}")
         found = trees.prove(ensemble, list(self.directions_), missing="never", most=0)
@@ -159,12 +157,3 @@ def _rounded(text: str) -> str:
     # Where trees begin in the text is another place now; without the line LightGBM finds them by itself.
     text = re.sub(r"^tree_sizes=.*\n", "", text, flags=re.MULTILINE)
     return re.sub(r"^leaf_value=(.*)$", leaves, text, flags=re.MULTILINE)
-
-
-def _past_zero(X: Any) -> Any:
-    """The one negative number on which LightGBM and its trees differ, moved below.
-
-    It reads |x| <= 1e-35 as 0 before the trees see it, which keeps the order of all numbers, so a score that is
-    monotone behind it is monotone. Its trees part numbers at -1e-35, where x = -1e-35 would go left and 0 goes right.
-    """
-    return np.where(X == -_ZERO, -2 * _ZERO, X)

@@ -89,6 +89,7 @@ def _tree(facts: dict[str, str]) -> dict[str, Any]:
 
     missing = (kind >> 2) & 3
     categorical = (kind & CATEGORICAL) != 0
+    threshold = np.where(categorical, threshold, _of_the_numbers_as_they_come(threshold))
     # Without a missing type NaN is read as 0.0; a category split sends NaN right.
     nan_left = np.where(missing == NO_MISSING, threshold >= 0.0, (kind & DEFAULT_LEFT) != 0) & ~categorical
     pad = np.zeros(leaves)
@@ -102,6 +103,15 @@ def _tree(facts: dict[str, str]) -> dict[str, Any]:
         "value": np.concatenate([np.zeros(inner), values]),
         "categories": _categories(facts, np.flatnonzero(categorical), threshold),
     }
+
+
+def _of_the_numbers_as_they_come(threshold: Any) -> Any:
+    """LightGBM reads |x| <= ZERO as 0 before its trees see it: the thresholds that part all numbers alike without that.
+
+    All of [-ZERO, ZERO] goes where 0 goes: right of a threshold in [-ZERO, 0), left of one in [0, ZERO].
+    """
+    tiny = np.abs(threshold) <= ZERO
+    return np.where(tiny, np.where(threshold < 0, np.nextafter(-ZERO, -np.inf), ZERO), threshold)
 
 
 def _categories(facts: dict[str, str], nodes: Any, threshold: Any) -> dict[int, Any]:
