@@ -141,6 +141,12 @@ def counts() -> World:
     return World(victim, x, median_threshold(victim, x), moves, benign)
 
 
+def steps() -> World:
+    """The same, with steps for all numbers."""
+    world = counts()
+    return replace(world, moves=replace(world.moves, step=world.moves.step.where(world.moves.step > 0, 0.5)))
+
+
 def black_box() -> World:
     world = names(2)
     victim = BlackBox(lambda x: 3.0 * (x[:, 0] + x[:, 1]) - (x[:, 3] + 2 * x[:, 5] > 1), world.x[:4], world.benign)
@@ -166,6 +172,8 @@ WORLDS = {f.__name__: f for f in (names, numbers, counts, black_box, saturated, 
 
 def runs_in(name: str, world: World) -> bool:
     """Whether an attack can run there at all."""
+    if name == "exhaustive" and bool(world.moves.stops(world.x).isinf().any()):
+        return False
     return isinstance(world.victim, HasSlope) or not ATTACKS[name].gradient
 
 

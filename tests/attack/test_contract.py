@@ -6,6 +6,7 @@ import inspect
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,7 +14,7 @@ import isotone.attack
 from isotone.attack import Attacked, Moves, Search, suite
 from isotone.attack._suite import SUITE
 
-from .cases import ATTACKS, FEATURES, WORLDS, check, names, on_steps, runs_in, saturated
+from .cases import ATTACKS, FEATURES, WORLDS, check, names, on_steps, runs_in, saturated, steps
 
 
 def test_every_public_attack_has_a_row():
@@ -49,7 +50,39 @@ def test_an_attack_only_adds_and_what_it_claims_is_true(at_work):
 @pytest.mark.parametrize("name", ATTACKS)
 def test_names_go_all_the_way_and_counts_stay_whole(name):
     world = WORLDS["counts"]()
+    world = world if runs_in(name, world) else steps()
     assert on_steps(world.run(name), world)
+
+
+@pytest.mark.parametrize("name", ["greedy", "polish", "exhaustive"])
+def test_a_dip_on_the_way_of_a_count_is_found_without_a_gradient_or_a_benign_row_that_shows_it(name):
+    victim = isotone.attack.BlackBox(lambda x: 1.0 - 2.0 * ((x[:, 0] >= 3) & (x[:, 0] <= 6)), torch.zeros(1, 2))
+    moves = Moves.between((1, 1), 0.0, 10.0, step=1.0)
+    found = suite(victim, torch.zeros(3, 2), 0.0, moves, torch.tensor([[10.0, 1.0]]))
+    assert found.named(name).additions.tolist() == [1, 1, 1]
+
+
+def test_a_model_that_writes_into_its_rows_changes_nobody_elses():
+    def fills_in(rows):
+        rows[np.isnan(rows)] = 0.0
+        return 1.5 - rows.sum(1)
+
+    for count in (255, 256):  # a block that is filled up, and a whole one
+        x = torch.tensor([[0.0, 1.0, torch.nan]]).repeat(count, 1)
+        victim = isotone.attack.BlackBox(fills_in, x[:4].clone())
+        found = isotone.attack.greedy(victim, x, -1.0, Moves.of_names((1, 1, 1)))
+        assert bool(x[:, 2].isnan().all())
+        assert bool(found.examples[:, 2].isnan().all())
+        assert found.additions.tolist() == [-1] * count
+
+
+def test_a_budget_is_a_whole_number_of_any_kind_or_none():
+    world = names()
+    for name in ("greedy", "bca", "grosse", "pgd_l1", "stepwise_max"):
+        run = getattr(isotone.attack, name)
+        given = (world.victim, world.x, world.threshold, world.moves)
+        assert torch.equal(run(*given, np.int64(3)).additions, run(*given, 3).additions)
+        assert int((run(*given, None).additions > 0).sum()) >= int((run(*given, 3).additions > 0).sum())
 
 
 def test_some_attacks_stop_on_the_way():

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +27,7 @@ from isotone.attack import (
     is_broken,
     median_additions,
     only_adds,
+    suite,
 )
 from isotone.attack._victims import BLOCK_ROWS, block_rows, blocks
 from isotone.errors import BadInput
@@ -212,6 +214,8 @@ X = torch.zeros(2, 3)
 NO_GRADIENT = Differentiable(lambda x: x.detach().sum(1))
 NAN_LATER = Differentiable(lambda x: 1 - (x[:, 0] - 1).sqrt())
 WIDE = Moves.between((1,) * 20, 0.0, 1.0)
+ANYWHERE = Moves.between((1, 1, 1), 0.0, 1.0, step=0.0)
+SPARSE = scipy.sparse.csr_matrix(np.zeros((2, 3)))
 # fmt: off
 ERRORS = [
     (lambda: Moves([True], [1.0, 2.0], [1]),                       "addable, target and directions have shapes"),
@@ -233,7 +237,10 @@ ERRORS = [
     (lambda: greedy(NAN_LATER, X, -9.0, THREE),                    "row 0, as it came or with additions, has the"),
     (lambda: benign_merge(ONES, X, 0.0, THREE, torch.zeros(0, 3)), "benign: it has no rows"),
     (lambda: benign_merge(ONES, X, 0.0, THREE, torch.zeros(1, 2)), r"benign: it has shape \(1, 2\); rows of 3"),
-    (lambda: exhaustive(ONES, torch.zeros(2, 20), 0.0, WIDE),      r"row 0 has 20 available moves, so 2\*\*20 sub"),
+    (lambda: exhaustive(ONES, torch.zeros(2, 20), 0.0, WIDE),      "row 0 has 1,048,576 rows to try; at most 16,384"),
+    (lambda: exhaustive(ONES, X, 0.0, ANYWHERE),                   "row 0 has no end of rows to try"),
+    (lambda: suite(ONES, X, 0.0, THREE, X, only="greedy"),         "only: 'greedy' came; a list of names"),
+    (lambda: greedy(ONES, SPARSE, 0.0, THREE),                     "x: sparse rows came; .*toarray"),
     (lambda: fewest([]),                                           "fewest: no attack came"),
     (lambda: fewest([found(1), found(1, 2)]),                      "'a' and 'a' have other victims"),
     (lambda: fewest([found(1, 0, name="one"), found(0, 1, name="two")]), "'one' and 'two' have other victims"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -43,6 +44,24 @@ def test_exhaustive_is_the_truth(seed):
         evades = world.victim.score(above).double() <= world.threshold
         sizes = (above != row).sum(1)[evades]
         assert found == (int(sizes.min()) if len(sizes) else -1)
+
+
+@given(seeds)
+@settings(max_examples=5, deadline=None)
+def test_exhaustive_is_the_truth_for_counts_as_well(seed):
+    rng = np.random.default_rng(seed)
+    table = torch.tensor(rng.normal(size=(4, 3, 2)), dtype=torch.float32)  # a score for every row there is
+    victim = BlackBox(lambda x: table[tuple(x.astype(int).T)].numpy(), torch.zeros(1, 3))
+    x = torch.tensor([[0.0, 0.0, 0.0], [1.0, 2.0, 1.0], [2.0, 1.0, 1.0]])
+    moves = Moves.between((1, -1, 1), [0.0, 0.0, 0.0], [3.0, 2.0, 1.0], step=[1.0, 1.0, torch.inf])
+    for row, found in zip(x, exhaustive(victim, x, 0.0, moves).additions.tolist(), strict=True):
+        a, b, c = (int(v) for v in row)
+        sizes = [
+            (i != a) + (j != b) + (k != c)
+            for i, j, k in itertools.product(range(a, 4), range(b + 1), range(c, 2))
+            if table[i, j, k] <= 0
+        ]
+        assert found == (0 if table[a, b, c] <= 0 else min(sizes, default=-1))
 
 
 @given(seeds)

@@ -23,7 +23,7 @@ ROUND_EVERY = 10
 
 
 def bca(
-    victim: Victim, x: Any, threshold: float, moves: Moves, budget: int = 25, *, progress: Progress | None = None
+    victim: Victim, x: Any, threshold: float, moves: Moves, budget: int | None = 25, *, progress: Progress | None = None
 ) -> Attacked:
     """Bit coordinate ascent: flip the bit that the gradient calls best, again and again; an addition may be taken back.
 
@@ -32,7 +32,7 @@ def bca(
         x: shape (n, d).
         threshold: detected is a score above it.
         moves: what the attacker can do.
-        budget: how many flips.
+        budget: how many flips; None: as many as there are features.
         progress: called with (victims done, victims).
 
     Raises:
@@ -49,7 +49,7 @@ def bca(
 
     def run(ways: Relaxed) -> None:
         u = ways.start()
-        for _ in range(min(budget, moves.features)):
+        for _ in range(_most(budget, moves)):
             if not len(ways):
                 return
             best = _flips(ways, u).argmax(1, keepdim=True)
@@ -61,7 +61,7 @@ def bca(
 
 
 def grosse(
-    victim: Victim, x: Any, threshold: float, moves: Moves, budget: int = 50, *, progress: Progress | None = None
+    victim: Victim, x: Any, threshold: float, moves: Moves, budget: int | None = 50, *, progress: Progress | None = None
 ) -> Attacked:
     """The greedy attack of Grosse et al. by the gradient's word alone: add the best feature until none seems to help.
 
@@ -78,7 +78,7 @@ def grosse(
 
     def run(ways: Relaxed) -> None:
         u = ways.start()
-        for _ in range(min(budget, moves.features)):
+        for _ in range(_most(budget, moves)):
             if not len(ways):
                 return
             value, best = torch.where(u > 0, 0.0, ways.gain(u)).max(1, keepdim=True)
@@ -188,6 +188,10 @@ def _by_signs(search: Search, cuts: Tensor, length: float, progress: Progress | 
                 ways, (u,) = ways.left(u)
 
     return _in_parts(search, run, progress)
+
+
+def _most(budget: int | None, moves: Moves) -> int:
+    return moves.features if budget is None else min(budget, moves.features)
 
 
 def _flips(ways: Relaxed, u: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, final
 
@@ -188,7 +188,7 @@ class ByteSearch:
         files: uint8 tensors.
         threshold: detected is a score above it; every file with -inf.
         room: what may be changed.
-        seed: of all that is drawn.
+        seed: of all that is drawn, anew for every file: what is found for one does not depend on the others.
 
     Raises:
         BadInput: no number for a threshold, a victim that gives no score per file, or NaN; files that are no bytes.
@@ -204,7 +204,7 @@ class ByteSearch:
                 raise BadInput(name, f"a {type(file).__name__} came as a file", "uint8 tensors in one row are right")
         self.name, self.victim, self.threshold, self.room = name, victim, float(threshold), room
         self.home = list(files)
-        self.rng = torch.Generator().manual_seed(seed)
+        self.seed, self.rng = seed, torch.Generator()
         self.before = self._scores(self.home)
         self.lowest = self.before.clone()
         self.examples = list(self.home)
@@ -212,9 +212,11 @@ class ByteSearch:
         self.questions = torch.zeros(len(self.home), dtype=torch.int64)
 
     @property
-    def rows(self) -> list[int]:
-        """The victims."""
-        return [int(row) for row in (self.fewest != 0).nonzero().flatten()]
+    def rows(self) -> Iterator[int]:
+        """The victims; what is drawn begins anew for each."""
+        for row in (self.fewest != 0).nonzero().flatten().tolist():
+            self.rng.manual_seed(self.seed)
+            yield row
 
     def _scores(self, files: list[Tensor]) -> Tensor:
         if not files:

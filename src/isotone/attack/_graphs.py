@@ -86,8 +86,8 @@ def graph_imitation(
     search = GraphSearch("graph_imitation", score, graphs, threshold)
     pool = _benign(benign, "graph_imitation")
     nodes = torch.cat([one.x for one in pool])
-    generator = torch.Generator().manual_seed(seed)
     for row in search.rows:
+        generator = torch.Generator().manual_seed(seed)  # what is found for one does not depend on the others
         home = now = search.home[row]
         lowest = torch.inf
         for _ in range(tries):
@@ -129,8 +129,8 @@ def graph_union(
     """
     search = GraphSearch("graph_union", score, graphs, threshold)
     pool = _benign(benign, "graph_union")
-    generator = torch.Generator().manual_seed(seed)
     for row in search.rows:
+        generator = torch.Generator().manual_seed(seed)
         home = search.home[row]
         chosen = [pool[i] for i in torch.randperm(len(pool), generator=generator)[:tries].tolist()]
         trials = [home.union(other) for other in chosen]
@@ -178,8 +178,8 @@ def graph_random(
     """
     search = GraphSearch("graph_random", score, graphs, threshold)
     nodes = torch.cat([one.x for one in benign]) if len(benign) else None
-    g = torch.Generator().manual_seed(seed)
     for row in search.rows:
+        g = torch.Generator().manual_seed(seed)
         home, trials = search.home[row], []
         n = len(home.x)
         for attempt in range(tries):

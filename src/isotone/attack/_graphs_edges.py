@@ -48,8 +48,8 @@ def graph_edges(
     Source: relaxed adjacencies as in Zügner et al. (arXiv 1902.08412), upwards only.
     """
     search = GraphSearch("graph_edges", score, graphs, threshold)
-    generator = torch.Generator().manual_seed(seed)
     for row in search.rows:
+        generator = torch.Generator().manual_seed(seed)  # what is found for one does not depend on the others
         # From the graph alone, too: nodes that no edge needs would be counted, and may raise the score.
         for nodes in dict.fromkeys((0, new)):
             home = search.home[row]

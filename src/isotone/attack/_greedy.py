@@ -93,9 +93,9 @@ def climb(
         if not len(rows):
             break
         wide = max(candidates, FIRST) if static and step == 0 else candidates
-        feature, score[rows] = _best_move(search, now, score, rows, aside=aside, known=known, candidates=wide)
-        rows, feature = rows[feature >= 0], feature[feature >= 0]
-        now[rows, feature] = search.moves.target[feature]
+        feature, end, score[rows] = _best_move(search, now, score, rows, aside=aside, known=known, candidates=wide)
+        rows, feature, end = rows[feature >= 0], feature[feature >= 0], end[feature >= 0]
+        now[rows, feature] = end
         search.offer(rows, now[rows], score[rows])
         rows = rows[score[rows] > search.threshold]
         if progress is not None:
@@ -106,14 +106,17 @@ def climb(
 
 def _best_move(
     search: Search, now: Tensor, score: Tensor, rows: Tensor, *, aside: Tensor, known: Tensor | None, candidates: int
-) -> tuple[Tensor, Tensor]:
-    """Best feature to add for each of `rows`, -1 where none lowers the score; and the score then. Both (len(rows),)."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Best feature to add for each of `rows`, -1 where none lowers the score; its value and the score then.
+
+    Each of shape (len(rows),).
+    """
     order = search.prefer(now[rows])  # (rows, d), +inf: not available
     if known is not None:
         order = torch.where(known[rows].isnan() | order.isinf(), order, known[rows])
     span = order.masked_fill(order.isinf(), 0.0).abs().amax(1, keepdim=True)
     order += aside[rows] * (2 * span + 1)
-    best_feature, best_score = torch.full_like(rows, -1), score[rows]
+    best_feature, best_end, best_score = torch.full_like(rows, -1), now.new_zeros(len(rows)), score[rows]
     waiting = torch.arange(len(rows), device=rows.device)
     for _ in range(1 + FURTHER):
         key, picked = order[waiting].topk(min(candidates, order.shape[1]), largest=False)
@@ -121,7 +124,7 @@ def _best_move(
         if not len(row):
             break
         feature = picked[row, slot]
-        found = search.ask_moves(now, rows[waiting[row]], feature)
+        found, end = search.ask_moves(now, rows[waiting[row]], feature)
         if known is not None:
             known[rows[waiting[row]], feature] = (found - score[rows[waiting[row]]]).float()
         useless = ~(found < score[rows[waiting[row]]])
@@ -129,9 +132,12 @@ def _best_move(
         order[waiting[row], feature] = torch.inf
         exact = torch.full(key.shape, torch.inf, dtype=torch.float64, device=key.device)
         exact[row, slot] = found
+        ends = torch.zeros(key.shape, dtype=now.dtype, device=key.device)
+        ends[row, slot] = end
         value, at = exact.min(1)
         lowers = value < best_score[waiting]
         best_score[waiting[lowers]] = value[lowers]
         best_feature[waiting[lowers]] = picked[lowers, at[lowers]]
+        best_end[waiting[lowers]] = ends[lowers, at[lowers]]
         waiting = waiting[~lowers]
-    return best_feature, best_score
+    return best_feature, best_end, best_score

@@ -2,7 +2,7 @@
 
 - a move takes one feature to its target: 1 for a name, a cap for a number that may rise, a floor for one that may fall;
 - a number may also stop on its way, at whole steps where it counts something;
-- nothing ever moves the other way, and `only_adds` is the judge of that.
+- nothing ever moves the other way or stops elsewhere, and `only_adds` is the judge of that.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from torch import Tensor
 from ..directions import FREE, as_directions
 from ..errors import BadInput
 from ._wrong import BrokenAttack
+
+# How far from a whole number of steps a number may be that stopped on one: what float32 leaves of it.
+_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +141,20 @@ class Moves:
         up = self.directions > 0
         return self.addable & ((up & (x < self.target)) | (~up & (x > self.target)))
 
+    def stops(self, x: Tensor) -> Tensor:
+        """At how many values each feature may end that moves, shape (n, d), float64.
+
+        1 for what goes all the way, the steps of what counts, inf for what stops anywhere, 0 for what cannot move.
+
+        >>> Moves.between((1, 1, 1), 0.0, 10.0, step=[torch.inf, 4.0, 0.0]).stops(torch.zeros(1, 3))
+        tensor([[1., 3., inf]], dtype=torch.float64)
+        """
+        step = self.step.double()
+        count = torch.where(
+            _counts(step), ((self.target.double() - x).abs() / step - _ROUNDING).ceil().clamp(min=1), 1.0
+        )
+        return torch.where(self.available(x), torch.where(step == 0, torch.inf, count), 0.0)
+
     def moved(self, x: Tensor, chosen: Tensor) -> Tensor:
         """`x` with the chosen features, shape (n, d) bool, at their targets; what is not available stays."""
         return torch.where(chosen & self.available(x), self.target, x)
@@ -154,27 +171,63 @@ class Moves:
         >>> moves.partly(torch.zeros(1, 3), torch.ones(1, 3, dtype=torch.bool), torch.full((1, 3), 0.36))
         tensor([[10.0000,  4.0000,  3.6000]])
         """
-        way = self.target - x
-        at_once = self.step.isinf() | self.step.isnan()
-        grid = torch.where((self.step == 0) | at_once, 1.0, self.step)
-        whole = (share * way.abs() / grid).round().clamp(min=1.0) * grid * way.sign()
-        so_far = x + torch.where(self.step == 0, share * way, whole)
-        # Rounding, or the last step, must not pass the target.
-        so_far = torch.where(
-            self.directions > 0, torch.minimum(so_far, self.target), torch.maximum(so_far, self.target)
-        )
-        return torch.where(chosen & self.available(x), torch.where(at_once, self.target, so_far), x)
+        return torch.where(chosen & self.available(x), _so_far(x, self.target, self.step, share), x)
+
+    def stop(self, x: Tensor, features: Tensor, share: float) -> Tensor:
+        """Where single features stop so far on their way; their targets where they go all the way.
+
+        Args:
+            x: shape (n,): the value of each.
+            features: shape (n,): which.
+            share: from 0 to 1.
+
+        >>> moves = Moves.between((1, 1), 0.0, 10.0, step=[torch.inf, 1.0])
+        >>> moves.stop(torch.zeros(2), torch.tensor([0, 1]), 0.5)
+        tensor([10.,  5.])
+        """
+        return _so_far(x, self.target[features], self.step[features], torch.tensor(share, device=x.device))
 
     def toward(self, x: Tensor, other: Tensor) -> Tensor:
-        """`x` moved towards `other`, shape (d,) or (n, d), as far as the attacker can: of names, the union."""
+        """`x` moved towards `other`, shape (d,) or (n, d), as far as the attacker can: of names, the union.
+
+        What stops at whole steps stops at the last one before `other`.
+
+        >>> moves = Moves.between((1, 1), 0.0, 10.0, step=5.0)
+        >>> moves.toward(torch.zeros(1, 2), torch.tensor([[8.0, 12.0]]))
+        tensor([[ 5., 10.]])
+        """
         up = self.directions > 0
         # What cannot stop on its way goes where `other` has gone, or stays.
         other = torch.where(self.step.isinf() & (other != self.target), torch.nan, other)
         rise = torch.minimum(other, self.target)
         fall = torch.maximum(other, self.target)
+        if bool((self.addable & _counts(self.step)).any()):
+            rise, fall = (_last_step(x, end, self.target, self.step) for end in (rise, fall))
         # Comparisons with NaN are false, so a missing value neither moves nor is moved to.
         raised = torch.where(self.addable & up & (x < rise), rise, x)
         return torch.where(self.addable & ~up & (x > fall), fall, raised)
+
+
+def _counts(step: Tensor) -> Tensor:
+    return (step > 0) & step.isfinite()
+
+
+def _so_far(x: Tensor, target: Tensor, step: Tensor, share: Tensor) -> Tensor:
+    """So far on the way from `x` to the target, on a step; all the way where there is none to stop at."""
+    way = target - x
+    grid = torch.where(_counts(step), step, 1.0)
+    whole = (share * way.abs() / grid).round().clamp(min=1.0) * grid * way.sign()
+    so_far = x + torch.where(step == 0, share * way, whole)
+    # Rounding, or the last step, must not pass the target.
+    so_far = torch.where(way > 0, torch.minimum(so_far, target), torch.maximum(so_far, target))
+    return torch.where((step == 0) | _counts(step), so_far, target)
+
+
+def _last_step(x: Tensor, end: Tensor, target: Tensor, step: Tensor) -> Tensor:
+    """The last whole step from `x` that is not past `end`, where steps count; the target is one, however far it is."""
+    way = end - x
+    steps = (way.abs() / torch.where(_counts(step), step, 1.0) + _ROUNDING).floor()
+    return torch.where(_counts(step) & (end != target), x + steps * step * way.sign(), end)
 
 
 def as_tensor(values: Any, dtype: torch.dtype) -> Tensor:
@@ -205,8 +258,8 @@ def only_adds(
         attack, rows: its name, and the number of each row, for the message.
 
     Raises:
-        BrokenAttack: a feature that is not addable changed, or moved against its direction or past its target, or too
-            many changed.
+        BrokenAttack: a feature that is not addable changed, or moved against its direction, past its target or to
+            where it cannot stop, or too many changed.
 
     Cost: a few passes over (n, d).
 
@@ -218,7 +271,14 @@ def only_adds(
     inside = torch.where(
         up, (before < after) & (after <= moves.target), (before > after) & (after >= moves.target)
     )  # NaN fails both
-    for wrong, what in ((differ & ~moves.addable, "is not addable"), (differ & ~inside, "went where it must not")):
+    steps = (after - before).abs() / torch.where(_counts(moves.step), moves.step, 1.0)
+    off = moves.step.isinf() | (_counts(moves.step) & ((steps - steps.round()).abs() > _ROUNDING * steps.clamp(min=1)))
+    between = off & (after != moves.target)
+    for wrong, what in (
+        (differ & ~moves.addable, "is not addable"),
+        (differ & ~inside, "went where it must not"),
+        (differ & between, "stopped where it cannot"),
+    ):
         if bool(wrong.any()):
             row, feature = (int(i) for i in wrong.nonzero()[0])
             came = f"changed feature {feature} from {float(before[row, feature])} to {float(after[row, feature])}"

@@ -49,7 +49,7 @@ def pgd_l2(
     x: Any,
     threshold: float,
     moves: Moves,
-    budget: int = 25,
+    budget: int | None = 25,
     *,
     steps: int = 50,
     progress: Progress | None = None,
@@ -61,7 +61,7 @@ def pgd_l2(
         x: shape (n, d).
         threshold: detected is a score above it.
         moves: what the attacker can do.
-        budget: most additions per row.
+        budget: most additions per row; None is no limit.
         steps: how many.
         progress: called with (victims done, victims).
 
@@ -84,7 +84,7 @@ def pgd_linf(
     x: Any,
     threshold: float,
     moves: Moves,
-    budget: int = 25,
+    budget: int | None = 25,
     *,
     steps: int = 50,
     progress: Progress | None = None,
@@ -104,7 +104,7 @@ def pgd_l1(
     x: Any,
     threshold: float,
     moves: Moves,
-    budget: int = 25,
+    budget: int | None = 25,
     *,
     steps: int = 50,
     progress: Progress | None = None,
@@ -124,7 +124,7 @@ def stepwise_max(
     x: Any,
     threshold: float,
     moves: Moves,
-    budget: int = 25,
+    budget: int | None = 25,
     *,
     steps: int = 50,
     progress: Progress | None = None,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -20,6 +21,9 @@ from ._moves import Moves, changed, only_adds
 from ._victims import Victim, as_rows, preferences, scores, scores_of_moves, slopes
 
 Progress = Callable[[int, int], object]
+
+# Where a number that may stop on its way is tried besides its target, as shares of the way; the first is one step.
+STOPS = (0.0, 0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +86,7 @@ class Search:
     ) -> None:
         if math.isnan(threshold):
             raise BadInput("threshold", "it is NaN", "a number would be right; above it is detected")
-        if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int) or budget < 0):
-            raise BadInput("budget", f"{budget!r} came", "a whole number from 0 on, or None for no limit")
-        self.name, self.victim, self.threshold, self.budget = name, victim, float(threshold), budget
+        self.name, self.victim, self.threshold, self.budget = name, victim, float(threshold), _whole(budget)
         self.x = as_rows(x, "x", moves.features)
         self.moves = moves.on(self.x.device)
         self._before = scores(victim, self.x) if len(self.x) else self.x.new_zeros(0, dtype=torch.float64)
@@ -112,10 +114,25 @@ class Search:
             scores(self.victim, x, self.victims if rows is None else self.victims[rows]) if len(x) else self._nothing()
         )
 
-    def ask_moves(self, now: Tensor, rows: Tensor, features: Tensor) -> Tensor:
-        """Scores of `now[rows[i]]` with `features[i]` added."""
+    def ask_moves(self, now: Tensor, rows: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Lowest scores of `now[rows[i]]` with `features[i]` added, and the values at which it has them.
+
+        These are the target, and some of the stops on the way there of what may stop.
+        """
+        values, ends = now[rows, features], self.moves.target[features]
+        found, best = self._ask_ends(now, rows, features, ends), ends.clone()
+        for share in STOPS:
+            stop = self.moves.stop(values, features, share)
+            some = ((stop != ends) & (stop != values)).nonzero().flatten()
+            if len(some):
+                there = self._ask_ends(now, rows[some], features[some], stop[some])
+                some, there = some[there < found[some]], there[there < found[some]]
+                found[some], best[some] = there, stop[some]
+        return found, best
+
+    def _ask_ends(self, now: Tensor, rows: Tensor, features: Tensor, ends: Tensor) -> Tensor:
         self.queries += len(rows)
-        return scores_of_moves(self.victim, now, rows, features, self.moves, names=self.victims)
+        return scores_of_moves(self.victim, now, rows, features, ends, names=self.victims)
 
     def prefer(self, x: Tensor) -> Tensor:
         """The victim's guess for each move, shape of `x`; +inf where the move is not available."""
@@ -176,3 +193,11 @@ class Search:
 
     def _nothing(self) -> Tensor:
         return self.x.new_zeros(0, dtype=torch.float64)
+
+
+def _whole(budget: Any) -> int | None:
+    if budget is None:
+        return None
+    if isinstance(budget, bool) or not isinstance(budget, Integral) or budget < 0:
+        raise BadInput("budget", f"{budget!r} came", "a whole number from 0 on, or None for no limit")
+    return int(budget)

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, overload
 
 from torch import Tensor
 
-from ..errors import NoMatch
+from ..errors import BadInput, NoMatch
 from ._bits import bca, bga, dfgsm, grosse, rfgsm
 from ._everything import everything
-from ._exhaustive import MOST_MOVES, exhaustive
+from ._exhaustive import MOST_ROWS, exhaustive, rows_to_try
 from ._greedy import greedy
 from ._measures import detection_curve, evasion_rate, fewest, is_broken, median_additions
 from ._merge import benign_merge
@@ -44,11 +44,6 @@ class Given(NamedTuple):
     seed: int
     found: list[Attacked]  # by the attacks before
 
-    @property
-    def few(self) -> int:
-        """A budget that is a number."""
-        return self.common[3].features if self.budget is None else self.budget
-
 
 class Row(NamedTuple):
     run: Callable[[Given, Progress | None], Attacked]
@@ -63,15 +58,15 @@ SUITE: dict[str, Row] = {
     "greedy":           Row(lambda g, p: greedy(*g.common, g.budget, progress=p),                              ""),
     "benign_merge":     Row(lambda g, p: benign_merge(*g.common, g.benign, seed=g.seed, progress=p),           BENIGN),
     "everything":       Row(lambda g, p: everything(*g.common, progress=p),                                    ""),
-    "grosse":           Row(lambda g, p: grosse(*g.common, g.few, progress=p),                                 GRADIENT),
-    "bca":              Row(lambda g, p: bca(*g.common, g.few, progress=p),                                    GRADIENT),
+    "grosse":           Row(lambda g, p: grosse(*g.common, g.budget, progress=p),                              GRADIENT),
+    "bca":              Row(lambda g, p: bca(*g.common, g.budget, progress=p),                                 GRADIENT),
     "bga":              Row(lambda g, p: bga(*g.common, progress=p),                                           GRADIENT),
     "rfgsm":            Row(lambda g, p: rfgsm(*g.common, seed=g.seed, progress=p),                            GRADIENT),
     "dfgsm":            Row(lambda g, p: dfgsm(*g.common, progress=p),                                         GRADIENT),
-    "pgd_l1":           Row(lambda g, p: pgd_l1(*g.common, g.few, progress=p),                                 GRADIENT),
-    "pgd_l2":           Row(lambda g, p: pgd_l2(*g.common, g.few, progress=p),                                 GRADIENT),
-    "pgd_linf":         Row(lambda g, p: pgd_linf(*g.common, g.few, progress=p),                               GRADIENT),
-    "stepwise_max":     Row(lambda g, p: stepwise_max(*g.common, g.few, progress=p),                           GRADIENT),
+    "pgd_l1":           Row(lambda g, p: pgd_l1(*g.common, g.budget, progress=p),                              GRADIENT),
+    "pgd_l2":           Row(lambda g, p: pgd_l2(*g.common, g.budget, progress=p),                              GRADIENT),
+    "pgd_linf":         Row(lambda g, p: pgd_linf(*g.common, g.budget, progress=p),                              GRADIENT),
+    "stepwise_max":     Row(lambda g, p: stepwise_max(*g.common, g.budget, progress=p),                        GRADIENT),
     "random":           Row(lambda g, p: random_additions(*g.common, seed=g.seed, progress=p),                 ""),
     "dictionary_words": Row(lambda g, p: dictionary_words(*g.common, seed=g.seed, progress=p),                 ""),
     "frequent_words":   Row(lambda g, p: frequent_words(*g.common, g.benign, progress=p),                      BENIGN),
@@ -168,7 +163,7 @@ def suite(
     x: Any,
     threshold: float,
     moves: Moves,
-    benign: Any,
+    benign: Any = None,
     *,
     budget: int | None = 50,
     bad: Any | None = None,
@@ -184,7 +179,7 @@ def suite(
         x: shape (n, d): the bad rows.
         threshold: detected is a score above it.
         moves: what the attacker can do.
-        benign: shape (m, d).
+        benign: shape (m, d); without, or None, attacks that borrow from them are skipped by name.
         budget: of the attacks that count single additions.
         bad: shape (b, d): bad rows that an attacker knows; `x` itself if not given.
         only: names of attacks, such as `QUICK`; the others are skipped by name.
@@ -204,6 +199,8 @@ def suite(
     >>> found.fewest, found.curve((0, 1, 2)), found.skipped["bca"]
     (tensor([2]), [1.0, 1.0, 0.0], 'it follows gradients, and this victim has none')
     """
+    if isinstance(only, str):
+        raise BadInput("only", f"{only!r} came", f"a list of names is right, such as ({only!r},)")
     for name in only or ():
         if name not in SUITE:
             raise NoMatch("suite", name, SUITE, "attack")
@@ -228,11 +225,11 @@ def _lacking(name: str, row: Row, given: Given, only: Sequence[str] | None) -> s
         return "it was not asked for"
     if row.needs == GRADIENT and not isinstance(victim, HasSlope):
         return "it follows gradients, and this victim has none"
-    if row.needs == BENIGN and not (len(given.benign) and len(given.bad)):
+    if row.needs == BENIGN and (given.benign is None or not (len(given.benign) and len(given.bad))):
         return "it borrows from benign rows, and there are none"
     if row.needs == SMALL:
-        counts = moves.available(rows).sum(1)
-        if not (bool((counts <= MOST_MOVES).all()) and int((2**counts).sum()) <= FEW_SUBSETS):
+        counts = rows_to_try(rows, moves)
+        if not (bool((counts <= MOST_ROWS).all()) and float(counts.sum()) <= FEW_SUBSETS):
             return "it would try every subset, and there are too many"
     return ""
 

@@ -145,7 +145,7 @@ class BlackBox:
             open_ = open_ & torch.where(moves.directions > 0, rises, falls)
         rows, features = open_.nonzero(as_tuple=True)
         before = scores(self, sample)
-        change = scores_of_moves(self, sample, rows, features, moves) - before[rows]
+        change = scores_of_moves(self, sample, rows, features, moves.target[features]) - before[rows]
         total = torch.zeros(moves.features, dtype=torch.float64, device=sample.device)
         total.index_add_(0, features, change.nan_to_num(nan=0.0, posinf=HUGE, neginf=-HUGE))
         return (total / open_.sum(0).clamp(min=1)).float()
@@ -153,6 +153,10 @@ class BlackBox:
 
 def as_rows(x: Any, where: str, features: int | None = None) -> Tensor:
     """Float32 rows, shape (n, d), without a gradient."""
+    if hasattr(x, "toarray"):
+        raise BadInput(
+            where, "sparse rows came", "rows of numbers are right: attacks fill them in", "Hand in `.toarray()`."
+        )
     rows = as_tensor(x, torch.float32)
     if rows.ndim != 2 or (features is not None and rows.shape[1] != features):
         right = "rows of features, shape (n, d)" if features is None else f"rows of {features} features"
@@ -174,14 +178,14 @@ def scores(victim: Victim, x: Tensor, names: Tensor | None = None) -> Tensor:
 
 
 def scores_of_moves(
-    victim: Victim, x: Tensor, rows: Tensor, features: Tensor, moves: Moves, *, names: Tensor | None = None
+    victim: Victim, x: Tensor, rows: Tensor, features: Tensor, ends: Tensor, *, names: Tensor | None = None
 ) -> Tensor:
-    """Score of row `rows[i]` with feature `features[i]` at its target, for every i; shape (len(rows),)."""
+    """Score of row `rows[i]` with feature `features[i]` at `ends[i]`, for every i; shape (len(rows),)."""
     found = [torch.zeros(0, dtype=torch.float64, device=x.device)]
     for part in blocks(len(rows), x.shape[1]):
         row, feature = rows[part], features[part]
         trial = x[row]
-        trial[torch.arange(len(row), device=x.device), feature] = moves.target[feature]
+        trial[torch.arange(len(row), device=x.device), feature] = ends[part]
         found.append(scores(victim, trial, row if names is None else names[row]))
     return torch.cat(found)
 
@@ -219,11 +223,12 @@ def blocks(rows: int, features: int) -> list[slice]:
 def _in_blocks(ask: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     # One shape for every question: other batch sizes may sum in another order and differ in the last bits, and then a
     # monotone model would seem to fall. The last row fills the last block: it is a valid row, which zeros may not be.
+    # Always a copy: some models write into the rows that they are asked about, such as those that fill in what misses.
     size = block_rows(x.shape[1])
     found = []
     for part in blocks(len(x), x.shape[1]):
         block = x[part]
-        full = block if len(block) == size else torch.cat([block, block[-1:].expand(size - len(block), -1)])
+        full = torch.cat([block, block[-1:].expand(size - len(block), -1)])
         found.append(ask(full)[: len(block)].detach())
     return torch.cat(found)
 
