@@ -120,6 +120,7 @@ def test_of_numbers_few_additions_are_decided_too(kind, moves):
             lowest = margins(model)(rows_in_reach) <= threshold
             counts = (rows_in_reach != row).sum(1)[lowest]
             assert proved <= counts.min(initial=UNLIMITED)
+        assert proved == UNLIMITED or proved <= sum(len(f) > 1 or f[0] != r for f, r in zip(found, row, strict=True))
         if proved <= 2:
             assert proved == (few != row).sum(1)[margins(model)(few) <= threshold].min(initial=99)
 

@@ -171,7 +171,8 @@ class _Search:
             some = (~unlimited & (good == k - 1)).nonzero().flatten() if most is None or k <= most else every[:0]
             if len(some):
                 good[some[self.withstands(x[some], k)]] = k
-        return torch.where(unlimited, UNLIMITED, good + 1)
+        # Branching proves more than one bound does: who withstands as many as there are withstands them all.
+        return torch.where(unlimited | (good >= available.clamp(min=1)), UNLIMITED, good + 1)
 
     def withstands(self, x: Tensor, k: int) -> Tensor:
         """Whether rows of names are proved to stay above the threshold after k additions, by branching; shape (n,).

@@ -316,7 +316,9 @@ class _Search:
             some = np.flatnonzero(~unlimited & (good == k - 1))
             if len(some):
                 good[some[self.withstands(rows[some], k)]] = k
-        return np.where(unlimited, UNLIMITED, good + 1)
+        # Branching proves more than one bound does: who withstands as many as there are withstands them all.
+        available = self._available(rows).sum(1)
+        return np.where(unlimited | (good >= np.maximum(available, 1)), UNLIMITED, good + 1)
 
     def withstands(self, rows: Floats, k: int) -> Bools:
         """Whether rows are proved to stay above the threshold after k additions, by branching; shape (rows,)."""
@@ -328,7 +330,7 @@ class _Search:
         good = state.lower(np.full(len(rows), k)) > self.threshold
         gap = state.score - state.room - self.threshold
         dear = state.pays(k) * (1 + 1e-9) >= gap[:, None] / k
-        dear &= self.moves.available(torch.from_numpy(rows)).numpy()[:, self.paths.features]
+        dear &= self._available(rows)
         held = np.zeros(len(rows), dtype=bool)
         size = max(1, MOST_VALUES // len(self.paths.leaf))
         for row in np.flatnonzero(~good & (gap > 0)).tolist():
@@ -338,6 +340,10 @@ class _Search:
             blocks = (after[start : start + size] for start in range(0, len(after), size))
             held[row] = all(bool(self.withstands(block, k - 1).all()) for block in blocks)
         return good | held
+
+    def _available(self, rows: Floats) -> Bools:
+        """Which of the features that any tree asks about can move, shape (rows, len(paths.features))."""
+        return np.asarray(self.moves.available(torch.from_numpy(rows)).numpy()[:, self.paths.features])
 
     def _with_one(self, row: Floats, features: Ints, most: int) -> Floats | None:
         """The row with one of some features moved, once for each cell that it can reach; None: more than so many."""
