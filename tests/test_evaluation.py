@@ -137,3 +137,35 @@ def test_a_spread_needs_a_value_of_every_seed():
     assert spread([1.0, None]) is None
     assert spread([]) is None
     assert spread([0.25]) == {"mean": 0.25, "low": 0.25, "high": 0.25, "by_seed": [0.25]}
+
+
+SCORES, LABELS = np.array([3.0, 2.0, 1.0, 0.0]), np.array([1, 0, 1, 0])
+HOLE = np.array([3.0, np.nan, 1.0, 0.0])
+# fmt: off
+WRONG = [
+    (lambda: threshold_at(HOLE, 0.5),                   "scores: 1 of 4 are NaN; a number per row"),
+    (lambda: detection(HOLE, LABELS, 0.0),              "scores: 1 of 4 are NaN"),
+    (lambda: false_alarms(HOLE, LABELS, 0.0),           "scores: 1 of 4 are NaN"),
+    (lambda: auc(HOLE, LABELS),                         "scores: 1 of 4 are NaN"),
+    (lambda: partial_auc(SCORES, np.zeros(4, int)),     "ROC curve: rows of one class came"),
+    (lambda: roc(SCORES, np.ones(4, int)),              "ROC curve: rows of one class came"),
+    (lambda: detection(SCORES, np.zeros(4, int), 0.0),  "detection: no bad row came"),
+    (lambda: threshold_at(SCORES, -0.01),               "-0.01 came; a share from 0 to 1"),
+    (lambda: negatives_needed(0.0),                     "0.0 came; a share between 0 and 1"),
+    (lambda: negatives_needed(1.0),                     "1.0 came; a share between 0 and 1"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("call", "said"), WRONG)
+def test_what_says_nothing_is_refused(call, said):
+    with pytest.raises(BadInput, match=said):
+        call()
+
+
+def test_infinite_scores_are_scores():
+    endless = np.array([math.inf, 2.0, 1.0, -math.inf])
+    assert auc(endless, LABELS) == auc(SCORES, LABELS)
+    assert partial_auc(endless, LABELS, 0.5) == partial_auc(SCORES, LABELS, 0.5)
+    assert roc(endless, LABELS) == roc(SCORES, LABELS)
+    assert detection(endless, LABELS, 1.5) == 0.5

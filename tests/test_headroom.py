@@ -187,6 +187,24 @@ def test_other_benign_rows_can_stand_in():
     assert found.limits[0].realised is not None
 
 
+def test_the_answer_does_not_hang_on_the_scale_of_weights():
+    for seed in (29, 161):
+        rng = np.random.default_rng(seed)
+        X, y = rng.integers(0, 2, (60, 6)).astype(float), (np.arange(60) < 30).astype(int)
+        whole = headroom(X, y, +1, 0.2, held_out=False, most=0).limits[0]
+        small = headroom(X, y, +1, 0.2, weights=np.full(60, 1 / 64), held_out=False, most=0).limits[0]
+        assert small.low == pytest.approx(whole.low)
+        assert small.high >= whole.high - 1e-9
+
+
+def test_columns_have_their_names():
+    pandas = pytest.importorskip("pandas")
+    X, y = world(60)
+    frame = pandas.DataFrame(X, columns=[f"f{at}" for at in range(24)])
+    found = headroom(frame, y, {"f1*": +1}, held_out=False)
+    assert found.limits == headroom(X, y, [int(str(at)[0] == "1") for at in range(24)], held_out=False).limits
+
+
 def test_what_is_told_fits_a_terminal_and_json():
     X, y = world(300)
     found = headroom(X, y, +1, names=["a very long name of a feature, longer than a column can be"] * 24)
@@ -202,6 +220,10 @@ REFUSED = [
     ({"X": [1.0, 2.0, 3.0]}, "without two dimensions"),
     ({"weights": [1, 0, 1]}, "one positive number per row"),
     ({"rates": [1.0]}, "shares from 0 up to 1"),
+    ({"y": ["bad", "good", "bad"]}, "y: 'bad' came; one 0 or 1 per row"),
+    ({"y": [0, 1]}, r"y: shape \(2,\) for 3 rows"),
+    ({"X": np.array([["a"], ["b"], ["c"]])}, "X: it holds what is no number"),
+    ({"names": ["one", "two"]}, "names: 2 came for 1 features"),
     ({"rates": []}, "one or more shares"),
     ({"against": np.zeros((2, 3))}, "3 features came"),
 ]

@@ -59,9 +59,14 @@ def clopper_pearson(count: int, of: int, confidence: float = CONFIDENCE) -> Inte
 def negatives_needed(rate: float, confidence: float = CONFIDENCE) -> int:
     """Fewest negatives that can support a false-alarm rate: with none of them alarmed, the one-sided bound meets it.
 
+    Raises:
+        BadInput: a rate outside (0, 1).
+
     >>> negatives_needed(0.01), negatives_needed(0.001)
     (299, 2995)
     """
+    if not 0 < rate < 1:
+        raise BadInput("false-alarm rate", f"{rate} came", "a share between 0 and 1 would be right, such as 0.01")
     return math.ceil(math.log(1 - confidence) / math.log1p(-rate))
 
 
@@ -71,8 +76,6 @@ def require_support(rate: float, negatives: int, where: str) -> None:
     Raises:
         BadInput: too few, or a rate outside (0, 1).
     """
-    if not 0 < rate < 1:
-        raise BadInput("false-alarm rate", f"{rate} came", "a share between 0 and 1 would be right, such as 0.01")
     needed = negatives_needed(rate)
     if negatives < needed:
         raise BadInput(
@@ -93,22 +96,38 @@ def whole_share(rate: float, weight: float) -> int:
 
 
 def threshold_above(scores: Scores, most: int) -> float:
-    """The lowest threshold above which no more than so many score; minus infinity where all may."""
-    return float(np.sort(scores)[len(scores) - 1 - most]) if most < len(scores) else -math.inf
+    """The lowest threshold above which no more than so many score; minus infinity where all may.
+
+    Raises:
+        BadInput: a score that is NaN.
+    """
+    return float(np.sort(_numbers(scores))[len(scores) - 1 - most]) if most < len(scores) else -math.inf
 
 
 def threshold_at(negative_scores: Scores, rate: float) -> float:
     """The lowest threshold above which no more than this share of the negatives scores; alarm means score > threshold.
 
+    Raises:
+        BadInput: a score that is NaN; a share that is none.
+
     >>> threshold_at(np.arange(1000.0), 0.01)
     989.0
     """
+    if not 0 <= rate <= 1:
+        raise BadInput("false-alarm rate", f"{rate} came", "a share from 0 to 1 would be right, such as 0.01")
     return threshold_above(negative_scores, whole_share(rate, len(negative_scores)))
 
 
 def detection(scores: Scores, labels: NDArray[np.int64], threshold: float) -> float:
-    """Share of positives above the threshold."""
-    return float((scores[labels == 1] > threshold).mean())
+    """Share of positives above the threshold.
+
+    Raises:
+        BadInput: no positives; a score that is NaN.
+    """
+    found = _numbers(scores)[labels == 1]
+    if not len(found):
+        raise BadInput("detection", "no bad row came", "a share needs one at least")
+    return float((found > threshold).mean())
 
 
 def detection_near(scores: Scores, labels: NDArray[np.int64], rate: float) -> float:
@@ -124,19 +143,27 @@ def detection_near(scores: Scores, labels: NDArray[np.int64], rate: float) -> fl
 
 
 def false_alarms(scores: Scores, labels: NDArray[np.int64], threshold: float) -> Interval:
-    """The realised false-alarm rate of some rows, with its interval."""
-    alarms = scores[labels == 0] > threshold
+    """The realised false-alarm rate of some rows, with its interval.
+
+    Raises:
+        BadInput: no negatives; a score that is NaN.
+    """
+    alarms = _numbers(scores)[labels == 0] > threshold
     return clopper_pearson(int(alarms.sum()), len(alarms))
 
 
 def auc(scores: Scores, labels: NDArray[np.int64]) -> float:
-    """Area under the ROC curve."""
-    return float(require("sklearn.metrics", "tables").roc_auc_score(labels, scores))
+    """Area under the ROC curve; infinite scores are scores.
+
+    Raises:
+        BadInput: one class; a score that is NaN. `partial_auc` and `roc` as well.
+    """
+    return float(require("sklearn.metrics", "tables").roc_auc_score(labels, _ranks(scores, labels)))
 
 
 def partial_auc(scores: Scores, labels: NDArray[np.int64], most: float = 0.05) -> float:
     """Standardised area under the ROC curve up to a false-alarm rate (McClish 1989): 0.5 by chance, 1 at best."""
-    return float(require("sklearn.metrics", "tables").roc_auc_score(labels, scores, max_fpr=most))
+    return float(require("sklearn.metrics", "tables").roc_auc_score(labels, _ranks(scores, labels), max_fpr=most))
 
 
 def platt(logit: Scores, y: Scores, weight: Scores | None = None) -> tuple[float, float]:
@@ -169,12 +196,27 @@ def platt(logit: Scores, y: Scores, weight: Scores | None = None) -> tuple[float
 
 def roc(scores: Scores, labels: NDArray[np.int64], points: int = 200) -> dict[str, list[float]]:
     """The ROC curve, thinned to so many points that lie evenly on a logarithmic axis of false alarms."""
-    false_alarm, detected, _ = require("sklearn.metrics", "tables").roc_curve(labels, scores, drop_intermediate=False)
+    metrics = require("sklearn.metrics", "tables")
+    false_alarm, detected, _ = metrics.roc_curve(labels, _ranks(scores, labels), drop_intermediate=False)
     negatives = int((labels == 0).sum())
     at = np.geomspace(1 / negatives, 1.0, points)
     # On the step curve: the best detection with at most this share of false alarms.
     best = [float(detected[false_alarm <= rate + 1e-12].max()) for rate in at]
     return {"false_alarm_rate": [float(rate) for rate in at], "detection": best}
+
+
+def _numbers(scores: Scores) -> Scores:
+    """A row without a score would be no alarm, whatever it holds: nothing is said of such rows here."""
+    if missing := int(np.isnan(scores).sum()):
+        raise BadInput("scores", f"{missing} of {len(scores)} are NaN", "a number per row is right")
+    return scores
+
+
+def _ranks(scores: Scores, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The order is all that a ROC curve knows, and it is there for infinite scores, too."""
+    if len(np.unique(labels)) < 2:
+        raise BadInput("ROC curve", "rows of one class came", "bad and benign ones are needed")
+    return np.asarray(np.unique(_numbers(scores), return_inverse=True)[1]).reshape(-1)
 
 
 def spread(values: Sequence[float | None]) -> dict[str, Any] | None:

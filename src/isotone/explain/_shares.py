@@ -32,7 +32,8 @@ class Explanation:
         score: its logit.
         reasons: (feature index, share of the way from the empty row's score to this one's), the largest first found.
         sufficient: feature indices; the row with only these is still above the threshold, and with any one of them less
-            it is not. Empty if even the full row is not above it.
+            it is not, or by no more than `MARGIN` (of the threshold, of 1 at least). Empty if even the full row is not
+            above it.
     """
 
     score: float

@@ -54,7 +54,12 @@ def as_rows(where: str, X: Any) -> Any:
     """
     if getattr(X, "ndim", 0) != 2:
         raise BadInput(where, f"{type(X).__name__} without two dimensions came", "an array or CSR of rows is right")
-    found = require("scipy.sparse", "tables").csr_matrix(X, dtype=np.float64)
+    try:
+        found = require("scipy.sparse", "tables").csr_matrix(X, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise BadInput(
+            where, "it holds what is no number", "rows of numbers are right", "Encode words first."
+        ) from None
     if np.isnan(found.data).any():
         raise BadInput(where, "a NaN came", "it is neither more nor less than anything", "Encode what is missing.")
     found = found.copy()

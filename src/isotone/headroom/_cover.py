@@ -3,7 +3,6 @@
     maximise  sum v[m] x[m]  where  x[m] <= y[b] for each benign b above m,  sum w[b] y[b] <= budget,  x, y in {0, 1}
 
 - choosing the best is NP-hard (densest k-subgraph is a case of it), so both sides are bounded;
-- bad rows that alone cost more than the budget are left out first: no choice has them, and the bounds become tight;
 - bad rows that alone cost more than the budget are left out first: no choice has them, which makes bounds tight;
 - below, a choice that is counted again.
 """
@@ -169,8 +168,9 @@ def lower(problem: Cover, budget: float, high: float, y: Floats | None, seed: in
             starts.append(_closed(problem, start))
     best = max((_filled(problem, budget, start) for start in starts), key=problem.value)
     rng = np.random.default_rng(seed)
+    enough = high - 1e-9 * (problem.free + float(problem.gain.sum()))
     for _ in range(RUINS if problem.price(best) else 0):
-        if problem.value(best) >= math.floor(high):
+        if problem.value(best) >= enough:
             break
         paid = np.flatnonzero(best)
         gone = rng.choice(paid, max(1, int(len(paid) * rng.uniform(0.05, 0.3))), replace=False)

@@ -137,9 +137,9 @@ def headroom(
         y: shape (rows,), 0 benign, 1 bad.
         directions: +1, -1 or 0 per feature, or a mapping of names (see `as_directions`). A feature of 0 is out of the
             attacker's reach, and a detector may use it in any way: rows that differ there have no order.
-        rates: shares of benign rows (by weight) that may be alarms.
+        rates: shares of benign rows (by weight) that may be alarms; one or more.
         weights: shape (rows,), positive; default 1 each. Rows that repeat count as often as they come.
-        names: of the features.
+        names: of the features; default: the columns of a DataFrame.
         against: shape (any, d): benign rows of another split; then those of `X` are not used.
         once: rows that repeat, on one side, count as one of weight 1.
         held_out: also choose on half of the benign rows, and count on the other half.
@@ -161,8 +161,12 @@ def headroom(
     3
     """
     rows = as_rows("X", X)
+    if names is None and hasattr(X, "columns"):
+        names = [str(name) for name in X.columns]
+    if names is not None and len(names) != rows.shape[1]:
+        raise BadInput("names", f"{len(names)} came for {rows.shape[1]} features", "one for each would be right")
     signs = np.array(as_directions(directions, rows.shape[1], names), dtype=np.int64)
-    rates = [_rate(rate) for rate in rates]
+    rates = [_rate(rate) for rate in np.atleast_1d(np.asarray(rates)).tolist()]
     if not rates:
         raise BadInput("rates", "none came", "one or more shares are right")
     bad, benign = _sides(rows, y, weights, against)
@@ -208,11 +212,15 @@ def headroom(
 def _sides(rows: Any, y: ArrayLike, weights: ArrayLike | None, against: Any) -> tuple[Distinct, Distinct]:
     """Bad and benign rows, each once, checked."""
     labels = np.asarray(y)
-    if labels.shape != (rows.shape[0],) or not np.isin(labels, (0, 1)).all():
+    if labels.shape != (rows.shape[0],):
         raise BadInput("y", f"shape {labels.shape} for {rows.shape[0]} rows came", "one 0 or 1 per row is right")
+    if not (known := np.isin(labels, (0, 1))).all():
+        raise BadInput("y", f"{labels[~known].tolist()[0]!r} came", "one 0 or 1 per row is right: 1 is bad")
     weight = np.ones(len(labels)) if weights is None else np.asarray(weights, dtype=np.float64)
-    if weight.shape != labels.shape or not (weight > 0).all() or not np.isfinite(weight).all():
+    if weight.shape != labels.shape:
         raise BadInput("weights", f"shape {weight.shape} came", "one positive number per row is right")
+    if not (known := np.isfinite(weight) & (weight > 0)).all():
+        raise BadInput("weights", f"{weight[~known].tolist()[0]} came", "one positive number per row is right")
     others, at = rows, np.flatnonzero(labels == 0)
     other_weight = weight
     if against is not None:
