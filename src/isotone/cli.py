@@ -68,8 +68,12 @@ def train(
     ] = None,
     threat: Annotated[Path | None, typer.Option(help="These four from a file of TOML instead.")] = None,
     positive: Annotated[str | None, typer.Option(help="Which label is the bad one.")] = None,
-    text: Annotated[str | None, typer.Option(help="A column of texts; its words become features.")] = None,
-    names: Annotated[str | None, typer.Option(help="A column of lists of names.")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="A column of texts; its words (A-Z, 0-9, $, !, %) become features.")
+    ] = None,
+    names: Annotated[
+        str | None, typer.Option(help="A column of lists of names; in CSV 'a b', 'a;b' or '[\"a\", \"b\"]'.")
+    ] = None,
     column: Annotated[list[str] | None, typer.Option(help="Columns of numbers (default: all others).")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Columns, or globs, to leave out.")] = None,
     group: Annotated[str | None, typer.Option(help="Rows with the same value stay on one side.")] = None,
@@ -451,8 +455,12 @@ def headroom(
     against: Annotated[Path | None, typer.Option(help="A file whose benign rows stand in for those of DATA.")] = None,
     once: Annotated[bool, typer.Option("--once", help="Rows that repeat count once.")] = False,
     positive: Annotated[str | None, typer.Option(help="Which label is the bad one.")] = None,
-    text: Annotated[str | None, typer.Option(help="A column of texts; its words become features.")] = None,
-    names: Annotated[str | None, typer.Option(help="A column of lists of names.")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="A column of texts; its words (A-Z, 0-9, $, !, %) become features.")
+    ] = None,
+    names: Annotated[
+        str | None, typer.Option(help="A column of lists of names; in CSV 'a b', 'a;b' or '[\"a\", \"b\"]'.")
+    ] = None,
     column: Annotated[list[str] | None, typer.Option(help="Columns of numbers (default: all others).")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Columns, or globs, to leave out.")] = None,
     min_rows: Annotated[int, typer.Option(help="A name in fewer rows is no feature.")] = 5,

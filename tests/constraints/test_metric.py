@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import sklearn.isotonic
 import torch
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from isotone import Increasing, L1Ball, MaxNorm, Simplex, UnitNorm, constrain
+from isotone import Increasing, L1Ball, MaxNorm, Simplex, UnitNorm, constrain, violations
 from isotone.constraints._metric import METRICS, metric_of
 
 # fmt: off
@@ -163,3 +165,32 @@ def test_tiny_entries_where_the_metric_is_smallest_do_no_harm(constraint, tiny):
     assert float(constraint.violation(x)) == 0.0
     assert float(x[0, 0]) <= 10 * tiny
     assert float(x[0, 2]) > float(x[0, 1]) > 0.3
+
+
+@pytest.mark.parametrize("kind", ["Adam", "AdamW", "NAdam", "RAdam", "Adagrad", "RMSprop", "Adamax"])
+@pytest.mark.parametrize(("dtype", "size"), [(torch.float16, 300.0), (torch.bfloat16, 1e20), (torch.float32, 1e25)])
+@pytest.mark.parametrize("constraint", [MaxNorm(0.5), UnitNorm(), Increasing(dim=1), Simplex()], ids=repr)
+def test_gradients_whose_squares_overflow_lead_no_weight_out_of_the_numbers(kind, dtype, size, constraint):
+    torch.manual_seed(0)
+    layer = nn.Linear(4, 2, bias=False, dtype=dtype)
+    free = copy.deepcopy(layer)
+    constrain(layer, "weight", constraint)
+    for module in (layer, free):
+        settings = {} if kind == "Adagrad" else {"eps": 1e-4}  # 1e-8 is 0 in float16
+        optimizer = getattr(torch.optim, kind)(module.parameters(), lr=0.1, **settings)
+        for _ in range(2):
+            module.weight.grad = size * torch.tensor([[1.0, -1.0, 0.5, 0.2], [0.1, 1e-3, 1.0, 1.0]]).to(dtype)
+            optimizer.step()
+    assert bool(free.weight.isfinite().all())  # torch itself can make the step
+    assert bool(layer.weight.isfinite().all())
+    assert violations(layer) == {"weight": 0.0}
+
+
+def test_a_fused_step_that_a_scaler_skips_leaves_weights_inside():
+    layer = nn.Linear(4, 3, bias=False)
+    constrain(layer, "weight", MaxNorm(0.5))
+    nn.init.normal_(layer.weight)
+    optimizer, scaler = torch.optim.AdamW(layer.parameters(), fused=True), torch.amp.GradScaler("cpu")
+    scaler.scale(layer(torch.rand(2, 4)).sum() * torch.inf).backward()
+    scaler.step(optimizer)
+    assert violations(layer) == {"weight": 0.0}

@@ -3,6 +3,9 @@
 With x <- P(x - m / d) a fixed point is stationary only if P is nearest in the squares weighted by d; the plain
 projection after a step of Adam leads to the wrong point of a ball or a simplex. Only ratios of d within one weight
 matter, so factors common to all of its entries are left out.
+
+Rules are computed in float32 at least, and roots are taken as torch takes them, before they are divided: what a step
+can divide by, a metric can hold.
 """
 
 from __future__ import annotations
@@ -14,14 +17,15 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ._rounding import NARROW
+
 State = dict[str, Any]
 
 
 def _adam(state: State, group: State) -> Tensor:
     square: Tensor = state["max_exp_avg_sq"] if group.get("amsgrad") else state["exp_avg_sq"]
-    correction = 1 - group["betas"][1] ** state["step"]
-    d: Tensor = (square / correction).sqrt()
-    return d + float(group["eps"])
+    correction = torch.as_tensor(1 - group["betas"][1] ** state["step"], device=square.device)
+    return _root(square) / correction.sqrt() + float(group["eps"])
 
 
 def _radam(state: State, group: State) -> Tensor:
@@ -29,7 +33,7 @@ def _radam(state: State, group: State) -> Tensor:
     power = beta**t
     longest = 2 / (1 - beta) - 1
     rectified = longest - 2 * t * power / (1 - power) > 5
-    d = state["exp_avg_sq"].sqrt() + group["eps"]
+    d = _root(state["exp_avg_sq"]) + group["eps"]
     # The first steps are plain momentum.
     return torch.where(torch.as_tensor(rectified, device=d.device), d, torch.ones_like(d))
 
@@ -38,7 +42,11 @@ def _rmsprop(state: State, group: State) -> Tensor:
     square: Tensor = state["square_avg"]
     if group["centered"]:
         square = square - state["grad_avg"].square()
-    return square.clamp(min=0).sqrt() + float(group["eps"])
+    return _root(square.clamp(min=0)) + float(group["eps"])
+
+
+def _root(square: Tensor) -> Tensor:
+    return (square.float() if square.dtype in NARROW else square).sqrt()
 
 
 # fmt: off
@@ -47,9 +55,9 @@ METRICS: dict[str, Callable[[State, State], Tensor]] = {
     "Adam":         _adam,
     "AdamW":        _adam,
     "NAdam":        _adam,
-    "SparseAdam":   lambda state, group: state["exp_avg_sq"].sqrt() + group["eps"],
+    "SparseAdam":   lambda state, group: _root(state["exp_avg_sq"]) + group["eps"],
     "RAdam":        _radam,
-    "Adagrad":      lambda state, group: state["sum"].sqrt() + group["eps"],
+    "Adagrad":      lambda state, group: _root(state["sum"]) + group["eps"],
     "RMSprop":      _rmsprop,
     "Adamax":       lambda state, group: state["exp_inf"],
 }
@@ -94,7 +102,12 @@ def metric_of(optimizer: Optimizer, group: State, p: Tensor) -> Tensor | None:
         d = rule(state, group)
     except KeyError:  # a subclass with a state of its own
         return None
-    return d.clamp(min=torch.finfo(d.dtype).tiny) if d.shape == p.shape else None
+    if d.shape != p.shape:
+        return None
+    # What is no number says nothing (a fused step that a scaler skipped leaves 0 / 0); what is infinite did not move.
+    # Between bounds whose ratio is in range, so that no division of one entry by another leaves it.
+    top = torch.finfo(d.dtype).max ** 0.48
+    return d.nan_to_num(nan=1.0, posinf=top).clamp(min=1 / top, max=top)
 
 
 def misfit(optimizer: Optimizer, *, elementwise: bool) -> bool:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 NOT_A_WORD = "[^A-Za-z0-9$!%]+"
 SHORTEST_WORD = 2
 BETWEEN_NAMES = r"[\s;]+"
+# What a list looks like that somebody has written into a cell. Cut at spaces it would give names that no other row has.
+A_LIST = r"^\s*\[|,"
 
 # What pyarrow's cast to float64 takes, without its nan and inf.
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
@@ -92,8 +96,9 @@ def names(column: pa.ChunkedArray) -> Iterator[tuple[Bag, Faults]]:
         if not is_names(column):
             yield _nothing(first, chunk, "has no list of names")
         else:
-            lists = pc.split_pattern_regex(chunk, BETWEEN_NAMES) if _is_text(kind) else chunk
-            yield _bag(first, lists, "has no list of names")
+            lists, odd = _cut(chunk) if _is_text(kind) else (chunk, {})
+            bag, faults = _bag(first, lists, "has no list of names")
+            yield bag, faults | {first + row: why for row, why in odd.items()}
 
 
 class Found(NamedTuple):
@@ -124,7 +129,7 @@ def known_names(column: pa.ChunkedArray, vocabulary: pa.Array, place_of: Mapping
     faults: Faults = {}
     width = max(1, len(vocabulary))
     for first, chunk in _chunks(column):
-        lists = pc.split_pattern_regex(chunk, BETWEEN_NAMES) if _is_text(kind) else chunk
+        lists, odd = _cut(chunk) if _is_text(kind) else (chunk, {})
         rows = pc.list_parent_indices(lists).to_numpy().astype(np.int64)
         cells = pc.list_flatten(lists)
         if pa.types.is_null(cells.type):
@@ -148,7 +153,7 @@ def known_names(column: pa.ChunkedArray, vocabulary: pa.Array, place_of: Mapping
         keys.append(_distinct((rows[there] + first) * width + places[there]))
         if lists.null_count:
             missing = np.flatnonzero(lists.is_null().to_numpy(zero_copy_only=False)).tolist()
-            faults |= {first + row: "has no list of names" for row in missing}
+            faults |= {first + row: odd.get(row, "has no list of names") for row in missing}
     rows, places = np.divmod(np.concatenate([np.empty(0, np.int64), *keys]), width)
     return Found(rows, places, unknown), faults
 
@@ -184,6 +189,32 @@ def _chunks(column: Any) -> Iterator[tuple[int, Any]]:
     for chunk in column.chunks:
         yield first, chunk
         first += len(chunk)
+
+
+def _cut(chunk: Any) -> tuple[Any, Faults]:
+    """Cells of text as lists of names: cut at spaces and semicolons, or read as the list that they hold."""
+    pa, pc = require("pyarrow", "tables"), require("pyarrow.compute", "tables")
+    lists = pc.split_pattern_regex(chunk, BETWEEN_NAMES)
+    odd = np.flatnonzero(pc.fill_null(pc.match_substring_regex(chunk, A_LIST), False).to_numpy(zero_copy_only=False))
+    if not len(odd):
+        return lists, {}
+    whole, faults = lists.to_pylist(), {}
+    for row in odd.tolist():
+        whole[row] = _listed(chunk[row].as_py())
+        if whole[row] is None:
+            faults[row] = 'holds neither names between spaces or semicolons nor a list such as ["a", "b"]'
+    return pa.array(whole, pa.list_(chunk.type)), faults
+
+
+def _listed(cell: str) -> list[str] | None:
+    """The strings of a list in JSON, or as Python prints one (pandas writes those); None if it is none."""
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            found = parse(cell.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        return found if isinstance(found, list) and all(isinstance(name, str) for name in found) else None
+    return None
 
 
 def _nothing(first: int, chunk: Any, reason: str) -> tuple[Bag, Faults]:

@@ -40,7 +40,8 @@ class Encoder:
         label: the column of labels; never a feature.
         text: the column whose words are the names, or None. A word is two or more of A-Z, a-z, 0-9, $, !, %, in lower
             case; all else, letters of other scripts too, separates words.
-        names: the column whose lists are the names, or None. In CSV: one cell with names between spaces or semicolons.
+        names: the column whose lists are the names, or None. In CSV: one cell with names between spaces or semicolons,
+            or a list such as ["a", "b"]; any other cell with a comma cannot be read.
         vocabulary: the names, sorted; with neither text nor names, each is a column of 0 and 1.
         columns: the columns of numbers, in the order of the training table.
         zeros: what each column of numbers is counted from (`isotone.offsets`); none: from 0.
@@ -111,7 +112,8 @@ class Encoder:
                 "columns", f"{both[0]!r} is a column and a name too", "features need names that differ", then
             )
         if not vocabulary and not chosen:
-            came = f"no name is in {min_rows} training rows or more, and there is no column of numbers"
+            what = "word (of A-Z, a-z, 0-9, $, !, %)" if text else "name"
+            came = f"no {what} is in {min_rows} training rows or more, and there is no column of numbers"
             raise BadInput("features", came, "at least one feature is needed", "Lower min_rows, or bring more rows.")
         zeros = [zero_of(training_numbers(table[name], name)) for name in chosen] if table.num_rows else []
         return cls(label, text, names, vocabulary, tuple(chosen), tuple(zeros) if any(zeros) else ())
