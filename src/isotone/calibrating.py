@@ -164,7 +164,8 @@ def _all_benign(folder: Model, block: Any, label: str, path: Any) -> None:
     cells = block.table[label].is_valid().to_numpy() & good
     if not cells.any():
         return
-    labels = labels_of(block.table.take(np.flatnonzero(cells)), label, folder.question.positive, both=False)
+    words = (folder.question.positive, folder.question.negative)
+    labels = labels_of(block.table.take(np.flatnonzero(cells)), label, *words, both=False)
     if labels.any():
         row = block.first + int(np.flatnonzero(cells)[np.flatnonzero(labels)[0]]) + 1
         raise BadInput(f"{path}, row {row}", "it is labelled bad", "benign rows alone set a threshold", "Take it out.")

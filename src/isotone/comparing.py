@@ -174,7 +174,7 @@ def compare(
     good = ~(old_failed | new_failed)
     alarms = [~(logits <= folder.threshold) for logits, folder in ((old_logits, old), (new_logits, new))]
     whole = _Rows(old_logits, new_logits, *alarms)
-    labels = None if label is None else _labels(table, good, label, new.question.positive)
+    labels = None if label is None else _labels(table, good, label, new.question)
     sides = {} if labels is None else {"bad": good & (labels == 1), "benign": good & (labels == 0)}
     names = table[id_column].to_pylist() if id_column else None
     lost = whole.lost & sides.get("bad", good)
@@ -256,12 +256,13 @@ def _if_there(folder: Model, path: Any, label: str) -> str | None:
     return label
 
 
-def _labels(table: Any, good: Mask, label: str, positive: str | None) -> NDArray[np.int64]:
+def _labels(table: Any, good: Mask, label: str, asked: Any) -> NDArray[np.int64]:
     """1, 0, or -1 for a row that cannot be read."""
     found = np.full(len(good), -1)
     if good.any():
         pa = require("pyarrow", "tables")
-        found[good] = labels_of(table.filter(pa.array(good)), label, positive, both=False)
+        negative = asked.negative if label == asked.label else None  # of another column nothing was learnt
+        found[good] = labels_of(table.filter(pa.array(good)), label, asked.positive, negative, both=False)
     return found
 
 

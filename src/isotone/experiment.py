@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from . import attack
-from .data import Encoder, Split, labels_of, split, split_by_time, times_of, word_of
+from .data import Encoder, Split, labels_of, split, split_by_time, times_of, words_of
 from .errors import BadInput, NoMatch, require
 from .evaluation import BUDGETS, Interval, auc, detection, false_alarms, require_support, roc, threshold_at
 from .families import SAMPLE_ROWS, Family, Material, NetworkFamily, Scorer, Tuned, tune
@@ -41,6 +41,7 @@ class Question:
 
     Args:
         label, positive: the column of labels, and which value is the bad one.
+        negative: what the other value is, once `prepare` has found it in the table.
         text, names, columns, ignore, min_rows, max_names: as `Encoder.fit` takes them.
         group: a column; rows of one group stay on one side of the split.
         time: a column of times; the oldest rows are trained on, the newest are the test.
@@ -64,6 +65,7 @@ class Question:
     identify: tuple[str, ...] = ()
     time: str | None = None
     left_out: tuple[str, ...] = ()
+    negative: str | None = None
 
     @property
     def aside(self) -> tuple[str, ...]:
@@ -110,7 +112,8 @@ def prepare(table: Any, question: Question, seed: int = 0) -> Prepared:
         if column not in table.column_names:
             raise NoMatch("table", column, table.column_names, "column")
     labels = labels_of(table, question.label, question.positive)
-    question = replace(question, positive=question.positive or word_of(table, question.label, labels))
+    positive, negative = words_of(table, question.label, labels)
+    question = replace(question, positive=positive, negative=negative)
     groups = None if question.group is None else _groups(table[question.group])
     bag = question.text or question.names
     fit: Any = functools.partial(

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import attack
 from .boosters import BoosterFamily
-from .data import Encoder, debian_programs, labels_of
+from .data import Encoder, debian_programs, labels_of, words_of
 from .errors import BadInput
 from .evaluation import BUDGETS
 from .experiment import MERGE_ROWS, Question, compare, one_thread, prepare
@@ -149,7 +149,7 @@ def attack_folder(folder: ModelFolder, table: Any, *, seed: int = 0, progress: P
     """
     progress = progress or Progress(shown=False)
     question = folder.question
-    labels = labels_of(table, question.label, question.positive, both=False)
+    labels = labels_of(table, question.label, question.positive, question.negative, both=False)
     rows = Rows(folder.encoder.encode(table), labels)
     bad = np.flatnonzero(labels == 1)
     if not len(bad):
@@ -228,7 +228,7 @@ def headroom_of(
         raise BadInput("threat", "every feature is set at will by the attacker", "no score can use any of them")
     others = None
     if against is not None:
-        benign = labels_of(against, question.label, question.positive, both=False) == 0
+        benign = labels_of(against, question.label, *words_of(table, question.label, labels), both=False) == 0
         others = encoder.encode(against).matrix()[np.flatnonzero(benign)][:, at]
     return headroom(
         encoder.encode(table).matrix()[:, at],

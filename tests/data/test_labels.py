@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from isotone.data import labels_of
+from isotone.data import labels_of, words_of
 from isotone.errors import BadInput, NoMatch
 
 READ = [
@@ -24,6 +24,7 @@ READ = [
     ([1, 2], "2.0", [0, 1], "1 and 2, named"),
     ([0, 1], "0", [1, 0], "turned round"),
     ([False, True], "true", [0, 1], "a boolean named by its word"),
+    (["0.0", "1.0", "1"], None, [0, 1, 1], "numbers as strings, as a column that once missed one is written"),
 ]
 
 
@@ -32,6 +33,45 @@ def test_labels(cells, positive, labels, why):
     found = labels_of(pa.table({"y": cells}), "y", positive)
     assert found.tolist() == labels
     assert found.dtype == np.int64
+
+
+KNOWN = [
+    # cells                 words                     labels     why
+    (["malware"],           ("malware", "benign"),    [1],       "one class that is the bad one"),
+    (["Benign", "MALWARE"], ("malware", "benign"),    [0, 1],    "in any case"),
+    (["a", "A"],            ("a", "A"),               [1, 0],    "but where the case is all that parts them"),
+    (["1.0", "0"],          ("1", "0"),               [1, 0],    "numbers however they are written"),
+    ([0.0, 0.0],            ("1", "0"),               [0, 0],    "all benign"),
+    ([False, True],         ("1", "0"),               [0, 1],    "booleans where training had numbers"),
+    ([2, 5],                ("2", "5"),               [1, 0],    "any two numbers"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cells", "words", "labels", "why"), KNOWN, ids=[why for *_, why in KNOWN])
+def test_labels_where_both_words_are_known(cells, words, labels, why):
+    assert labels_of(pa.table({"y": cells}), "y", *words, both=False).tolist() == labels
+
+
+@pytest.mark.parametrize(
+    ("cells", "words", "said"),
+    [
+        (["trojan"], ("malware", "benign"), "'trojan' came; 'malware' (bad) or 'benign' is right, as in training"),
+        (["malware", "ham"], ("malware", "benign"), "'ham' came"),
+        ([2], ("1", "0"), "2 came; '1' (bad) or '0' is right"),
+        (["malware"], ("1", "0"), "'malware' came; '1' (bad) or '0' is right"),
+    ],
+)
+def test_no_third_word_passes_for_benign(cells, words, said):
+    with pytest.raises(BadInput) as caught:
+        labels_of(pa.table({"y": cells}), "y", *words, both=False)
+    assert said in str(caught.value)
+
+
+def test_the_words_of_a_table_know_it_again():
+    for cells in (["ham", "spam"], [0, 1], [False, True], [1.5, 1.0], ["0", "1"], [0.1, 0.30000000000000004]):
+        table = pa.table({"y": cells})
+        first = labels_of(table, "y", str(cells[1]))
+        assert labels_of(table, "y", *words_of(table, "y", first)).tolist() == first.tolist() == [0, 1]
 
 
 def test_labels_from_categories():

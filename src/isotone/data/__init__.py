@@ -4,7 +4,7 @@ from ._encoder import Encoder as Encoder
 from ._examples import Examples as Examples
 from ._jsonl import cells_of as cells_of
 from ._labels import labels_of as labels_of
-from ._labels import word_of as word_of
+from ._labels import words_of as words_of
 from ._program_bytes import debian_program_bytes as debian_program_bytes
 from ._program_bytes import hide_names as hide_names
 from ._program_graphs import NODE_FEATURES as NODE_FEATURES

@@ -90,7 +90,6 @@ def words(column: pa.ChunkedArray) -> Iterator[tuple[Bag, Faults]]:
 
 def names(column: pa.ChunkedArray) -> Iterator[tuple[Bag, Faults]]:
     """The names in each list, or in each cell of a CSV, chunk by chunk; rows are counted over the whole column."""
-    pc = require("pyarrow.compute", "tables")
     column, kind = _plain(column)
     for first, chunk in _chunks(column):
         if not is_names(column):

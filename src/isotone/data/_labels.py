@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 POSITIVE = frozenset({"spam", "malware", "malicious", "bad", "positive", "1", "true", "yes", "s"})
 
 
-def labels_of(table: pa.Table, label: str, positive: str | None = None, *, both: bool = True) -> NDArray[np.int64]:
+def labels_of(
+    table: pa.Table, label: str, positive: str | None = None, negative: str | None = None, *, both: bool = True
+) -> NDArray[np.int64]:
     """The labels, 1 for the class to detect.
 
     Args:
@@ -25,6 +27,8 @@ def labels_of(table: pa.Table, label: str, positive: str | None = None, *, both:
         label: the name of the column: 0 and 1, booleans, or two different values.
         positive: which of two values is the class to detect. Default: 1, true, or the one whose name says so (spam,
             malware, malicious, bad, positive, yes, s, in any case).
+        negative: what the other value is, where both are known, as `words_of` gives them; then no third one passes for
+            either, and words may be in any case.
         both: require both classes. Pass False for a set to score or attack, which may well be all of one class.
 
     Returns:
@@ -45,8 +49,12 @@ def labels_of(table: pa.Table, label: str, positive: str | None = None, *, both:
     where = f"label {label!r}"
     text = is_text(table[label])
     values = _texts(where, column) if text else _numbers(where, table[label])
+    if text and (plain := _plain_numbers(values)) is not None:
+        values, text = plain, False
     classes, codes = np.unique(values, return_inverse=True)
     shown = ", ".join(repr(str(c)) if text else f"{c:g}" for c in classes[:4]) + (", ..." if len(classes) > 4 else "")
+    if positive is not None and negative is not None:
+        return _known(where, list(classes), positive, negative, text)[codes]
     if len(classes) > 2:
         raise BadInput(where, f"{len(classes)} classes came ({shown})", "two would be right", "Is it the right column?")
     if len(classes) < 2 and both:
@@ -56,16 +64,19 @@ def labels_of(table: pa.Table, label: str, positive: str | None = None, *, both:
     return ones[codes]
 
 
-def word_of(table: pa.Table, label: str, labels: NDArray[np.int64]) -> str | None:
-    """What a row of the class to detect is called, where labels are words: files of one class need to be told.
+def words_of(table: pa.Table, label: str, labels: NDArray[np.int64]) -> tuple[str, str]:
+    """What a row of the class to detect is called, and what another: for files that may well be all of one class.
 
     >>> import pyarrow as pa
-    >>> word_of(pa.table({"class": ["ham", " spam"]}), "class", np.array([0, 1]))
-    'spam'
+    >>> words_of(pa.table({"class": ["ham", " spam"]}), "class", np.array([0, 1]))
+    ('spam', 'ham')
     """
-    if not is_text(table[label]) or not labels.any():
-        return None
-    return str(table[label][int(np.flatnonzero(labels)[0])].as_py()).strip()
+    bad, other = (table[label][int(np.flatnonzero(labels == value)[0])].as_py() for value in (1, 0))
+    return _word(bad), _word(other)
+
+
+def _word(cell: Any) -> str:
+    return cell.strip() if isinstance(cell, str) else f"{float(cell):.17g}"
 
 
 def _texts(where: str, column: Any) -> NDArray[Any]:
@@ -81,6 +92,33 @@ def _numbers(where: str, column: Any) -> NDArray[Any]:
     if faults:
         raise _missing(where, min(faults), faults[min(faults)])
     return values
+
+
+def _plain_numbers(values: NDArray[Any]) -> NDArray[np.float64] | None:
+    """Words that are all numbers, as numbers: a label is 1 in one file and 1.0 in the next."""
+    try:
+        found = values.astype(np.float64)
+    except ValueError:
+        return None
+    return found if np.isfinite(found).all() else None
+
+
+def _known(where: str, classes: list[Any], positive: str, negative: str, text: bool) -> NDArray[np.int64]:
+    """1, 0 for each class, which is one of two that are known."""
+    fold = positive.casefold() != negative.casefold()
+
+    def among(word: str) -> list[Any]:
+        if not text:
+            return _numeric(classes, word)
+        word = word.strip()
+        return [c for c in classes if c == word or (fold and c.casefold() == word.casefold())]
+
+    bad, benign = among(positive), among(negative)
+    if strange := [c for c in classes if c not in bad and c not in benign]:
+        came = repr(str(strange[0])) if text else f"{strange[0]:g}"
+        right = f"{positive!r} (bad) or {negative!r} is right, as in training"
+        raise BadInput(where, f"{came} came", right, "Rename these labels, or take the rows out.")
+    return np.array([c in bad for c in classes], dtype=np.int64)
 
 
 def _missing(where: str, row: int, came: str = "is missing") -> BadInput:

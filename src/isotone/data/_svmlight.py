@@ -62,7 +62,7 @@ def svmlight_blocks(path: Path, rows: int | None, columns: Iterable[str] | None)
         return
     first = 0
     for part in _parsed(path, rows):
-        yield _block(first, part, known, wanted)
+        yield _block(first, _signed(part), known, wanted)
         first += len(part.labels)
 
 
