@@ -55,6 +55,10 @@ def dip():
 number = 7
 
 
+def leaves():
+    raise SystemExit(0)
+
+
 def much():
     return Gate(), torch.zeros(2, 3), 1, None, "more"
 
@@ -68,6 +72,7 @@ def broken():
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     (folder / "made.py").write_text(MODELS)
+    (folder / "quits.py").write_text(MODELS + "\n\nraise SystemExit(0)\n")
     save_file({"x": torch.zeros(1, 3)}, folder / "x.safetensors")
     save_file(
         {"a1": torch.zeros(2, 1), "a10": torch.zeros(2, 2), "a2": torch.zeros(2, 1)}, folder / "three.safetensors"
@@ -148,6 +153,8 @@ MISTAKES = [
     (["made.py"],                                                  "'made.py' came"),
     (["{here}/none.py:gate"],                                      "there is no such file"),
     (["no_such_module_here:gate"],                                 "failed when it was loaded"),
+    (["{here}/quits.py:gate"],                                     "failed when it was loaded (SystemExit: 0)"),
+    (["{here}/made.py:leaves"],                                    "fails (SystemExit: 0)"),
     (["{here}/made.py:nothing"],                                   "has no 'nothing'"),
     (["{here}/made.py:number"],                                    "gives int"),
     (["{here}/made.py:broken"],                                    "fails (ValueError: no weights here)"),

@@ -142,10 +142,32 @@ def test_the_proof_of_a_floor_is_printed_and_written_as_any_certificate_is(tmp_p
     written = json.loads(out.read_text())
     assert (written["factory"], written["verdict"]) == (str(place), "proved")
     assert written["parts"]
-    del written["factory"]
+    assert written["covers"] == folder.parts()
+    del written["factory"], written["covers"]
     assert (
         said == (json.dumps(written, indent=1) if form == "json" else f"PROVED  the floor: {written['reason']}") + "\n"
     )
+
+
+def test_the_certificate_of_a_folder_is_checked_and_void_for_another(tmp_path, folder, capsys, monkeypatch):
+    def certified(*more):
+        monkeypatch.setattr(sys, "argv", ["isotone", "certify", *map(str, more)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code or 0, *capsys.readouterr()
+
+    place, proof = folder.save(tmp_path / "model"), tmp_path / "proof.json"
+    assert certified(place, "--out", proof)[0] == 0
+    code, out, _ = certified(place, "--check", proof)
+    assert (code, out.startswith("HOLDS  PROVED")) == (0, True)
+    data = write(
+        names_table(1_500, seed=8).filter(pc.equal(names_table(1_500, seed=8)["class"], 0)), tmp_path / "b.csv"
+    )
+    other = calibrate(folder, data, 0.05).folder.save(tmp_path / "other")
+    code, out, _ = certified(other, "--check", proof)
+    assert (code, out.startswith("VOID"), "thresholds is another" in out) == (1, True, True)
+    code, _, err = certified(place, "--check", place / MODEL)
+    assert (code, "it is no certificate of such a folder" in err) == (2, True)
 
 
 WHERE = (

@@ -181,8 +181,9 @@ def proof_bar(progress: Bars) -> Progress:
 
 
 def write_certificate(path: Path, certificate: Certificate | ByteCertificate | FloorProof, factory: str) -> None:
-    """The certificate as JSON, with the name under which its model can be made again."""
-    whole = json.dumps({"factory": factory, **certificate.to_dict()}, indent=1, allow_nan=False)
+    """The certificate as JSON, with the name under which its model can be made again; of a folder, what is in it."""
+    covers = {} if isinstance(certificate, Certificate) else {"covers": _parts(factory)}
+    whole = json.dumps({"factory": factory, **covers, **certificate.to_dict()}, indent=1, allow_nan=False)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         partial.write_text(whole + "\n", encoding="utf-8")
@@ -216,6 +217,33 @@ def check_again(path: Path, found: Subject, seconds: float) -> Check:
     """Whether the certificate in a file still holds for this target."""
     certificate, _ = read_certificate(path)
     return check(certificate, found.model, found.inputs, seconds=seconds)
+
+
+def _parts(target: str) -> dict[str, str]:
+    """The hashes of what is in the folder of a detector of raw files, or of a guarded one."""
+    return dict(ByteFolder.load(target).parts() if holds_bytes(target) else load(target).parts())
+
+
+def check_folder(path: Path, target: str, proof: ByteCertificate | FloorProof) -> tuple[str, bool]:
+    """Whether the certificate of such a folder still holds: the same in it, and the proof made again, in words.
+
+    Raises:
+        BadInput: the file is no certificate of such a folder.
+    """
+    right = "a file made by `isotone certify FOLDER --out` would be right"
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        before, verdict = dict(held["covers"]), str(held["verdict"])
+    except (OSError, UnicodeDecodeError) as fault:
+        raise BadInput(str(path), f"it cannot be read ({fault})", right) from None
+    except (ValueError, KeyError, TypeError):
+        raise BadInput(str(path), "it is no certificate of such a folder", right) from None
+    now = _parts(target)
+    differs = [f"  differs: {part} is another" for part in now if before.get(part) != now[part]]
+    if verdict != Verdict.PROVED.value:
+        differs.append(f"  differs: it says {verdict.upper()}, so there is no proof to run again")
+    holds = not differs and proof.verdict is Verdict.PROVED
+    return "\n".join([f"{'HOLDS' if holds else 'VOID'}  {str(proof).splitlines()[0]}", *differs]), holds
 
 
 def is_witness(path: Path | None) -> bool:

@@ -212,6 +212,8 @@ def score(
     folder = load(model)
     for change in folder.changes():
         typer.echo(f"the certificate is void, no alarm is called certified: {change}", err=True)
+    if as_csv and reasons:
+        raise typer.BadParameter("--reasons are in JSON lines; --csv is a table without them.")
     tally = Tally()
     if as_csv:
         _score_table(folder, data, id_column, tally)
@@ -244,9 +246,10 @@ def _score_table(folder: Any, data: Path, id_column: str | None, tally: Any) -> 
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["row", "id", "score", "logit", "threshold", "alarm", "unknown_names", "error"])
     while first is not None:
-        shown = ["" if value is None else f"{value:.6g}" for value in (first.score, first.logit)]
+        # To the last digit: a row at the threshold would look like one on its other side.
+        shown = ["" if value is None else repr(float(value)) for value in (first.score, first.logit)]
         writer.writerow(
-            [first.row, first.id, *shown, f"{folder.threshold:.6g}", int(first.alarm), first.unknown, first.error]
+            [first.row, first.id, *shown, repr(float(folder.threshold)), int(first.alarm), first.unknown, first.error]
         )
         if str(data) == "-":
             sys.stdout.flush()
@@ -370,7 +373,11 @@ def certify(
         again = certifying.replay_file(inputs, target)
         typer.echo(str(again))
         raise typer.Exit(1 if again.falls else 0)
-    if check is None and (proof := certifying.proved_bytes(target) or certifying.proved_floor(target)) is not None:
+    if (proof := certifying.proved_bytes(target) or certifying.proved_floor(target)) is not None:
+        if check is not None:
+            said, holds = certifying.check_folder(check, target, proof)
+            typer.echo(said)
+            raise typer.Exit(0 if holds else 1)
         if out is not None:
             certifying.write_certificate(out, proof, target)
         _say_proof(proof, certifying.EXIT[proof.verdict], certifying.changes(target), as_json)

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -74,7 +75,8 @@ class Comparison:
         flips: the negative flips themselves, those furthest below the new threshold first, at most 1,000; alarms that
             are lost if no labels came.
         thresholds: old and new.
-        even_threshold: where the new model would have the old one's alarms among benign rows; None without labels.
+        even_threshold: where the new model would have the old one's alarms among benign rows; None without labels, or
+            where all of them were alarms.
         failed: rows that one of the models cannot read: alarms, and in no other figure but those of all rows.
         same_features: whether both look at the same features.
     """
@@ -102,7 +104,7 @@ class Comparison:
 
     def to_json(self) -> str:
         """As `to_dict`, in one text."""
-        return json.dumps(self.to_dict(), indent=1)
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
 
     def __str__(self) -> str:
         old, new = self.thresholds
@@ -184,6 +186,7 @@ def compare(
     even = None
     if benign is not None and benign.any():
         even = threshold_at(new_logits[benign], float(whole.old_alarms[benign].mean()))
+        even = even if math.isfinite(even) else None  # every benign row was an alarm: any threshold would do
     return Comparison(
         old=old.parts()["sha256"],
         new=new.parts()["sha256"],

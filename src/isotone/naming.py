@@ -35,7 +35,7 @@ def object_named(target: str, where: str, form: str = FORM) -> Any:
         found: Any = _module(place, form)
     except IsotoneError:
         raise
-    except Exception as fault:
+    except (Exception, SystemExit) as fault:  # a script that ends itself would end the command with its own code
         said = (str(fault).strip().splitlines() or [""])[0][:200]
         why = f"{type(fault).__name__}: {said}" if said else type(fault).__name__
         raise BadInput(target, f"{place} failed when it was loaded ({why})", "a module that loads is right") from fault

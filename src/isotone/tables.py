@@ -17,7 +17,8 @@ def detectors_table(facts: Mapping[str, Any]) -> Any:
         title_justify="left",
     )
     table.add_column("detector", min_width=13)
-    for column in ("AUC", "clean", "after 10\nadditions", "after\nany", "false alarms\n(95 % interval)"):
+    interval = "95 % interval" if len(facts["seeds"]) == 1 else "95 %, first seed"
+    for column in ("AUC", "clean", "after 10\nadditions", "after\nany", f"false alarms\n({interval})"):
         table.add_column(column, justify="right")
     rows = facts["detectors"]
     rivals = sum(one["role"] == "unconstrained" for one in rows)

@@ -232,6 +232,7 @@ STUMBLES = [
     ("x.csv", b"x,y\n1,2\n3\n5,6\n", ["1", None, "5"], {1: "cells"}, "a short row"),
     ("x.csv", b"x,y\n1,2\n3,4,5\n5,6\n", ["1", None, "5"], {1: "cells"}, "a long row"),
     ("x.csv", b"x,y\n1,2\n\n5,6\n", ["1", "5"], {}, "a blank line is no row"),
+    ("x.csv", b"x\n1\n\n5\n", ["1", "", "5"], {}, "but for one column, where an empty cell looks like it"),
     ("x.csv", b'x,y\n1,2\n"3"3,4\n5,6\n', ["1", None, "5"], {1: "closed before"}, "text after a quote"),
     ("x.csv", b"x,y\n1,2\n\xff,4\n5,6\n", ["1", None, "5"], {1: "UTF-8"}, "bytes that are not UTF-8"),
     ("x.csv", b'x,y\n1,2\n3,"4\n5,6\n', ["1", None], {1: "never closed"}, "an open quote swallows the rest, loudly"),

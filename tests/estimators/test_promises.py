@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -321,3 +322,29 @@ def test_a_target_that_is_no_number_is_refused(bad):
     y[3] = bad
     with pytest.raises(ValueError, match=r"NaN|inf"):
         regressor(CST).fit(X, y)
+
+
+WORDS = np.array(["low", "mid", "high"])
+LEVELS = [
+    # what came as classes, what is said (or None), why
+    (lambda code: WORDS[code], "whose order nobody has said", "words"),
+    (lambda code: categories(code, WORDS), "in the order ['low', 'mid', 'high']", "another order"),
+    (lambda code: categories(code, ["a", "b", "c"]), None, "the order of the alphabet"),
+    (lambda code: categories(code, ["a", "x", "b"], ordered=False), "whose order nobody has said", "no order"),
+    (lambda code: code, None, "numbers"),
+]
+
+
+def categories(code, words, *, ordered=True):
+    return pd.Categorical.from_codes(code, words, ordered=ordered)
+
+
+@pytest.mark.parametrize(("make", "said", "why"), LEVELS, ids=[why for *_, why in LEVELS])
+def test_levels_are_learnt_in_an_order_that_somebody_has_said(make, said, why):
+    code = np.arange(60) % 3
+    X, y = code[:, None] + 0.1, make(code)
+    if said is None:
+        assert (classifier([1], ordinal=True).fit(X, y).predict(X) == np.asarray(y)).all()
+        return
+    with pytest.raises(BadInput, match=re.escape(said)):
+        classifier([1], ordinal=True).fit(X, y)

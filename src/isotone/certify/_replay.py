@@ -246,7 +246,7 @@ def _made(made: Any, where: str) -> Any:
     if callable(made) and not isinstance(made, nn.Module):
         try:
             made = made()
-        except Exception as fault:
+        except (Exception, SystemExit) as fault:
             said = (str(fault).strip().splitlines() or [""])[0][:120]
             raise BadInput("model", f"{where} fails ({type(fault).__name__}: {said})", right) from None
     if not isinstance(made[0] if isinstance(made, tuple) and made else made, nn.Module):

@@ -76,6 +76,8 @@ def _chunk(
                 cells.append(nothing)
             elif len(row) == width:
                 cells.append(row)
+            elif not row and width == 1:  # an empty cell looks like this
+                cells.append([""])
             elif row:  # a blank line is no row
                 failures[len(cells)] = f"it has {len(row)} cells and the header has {width} (line {began})"
                 cells.append(nothing)

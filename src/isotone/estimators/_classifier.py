@@ -30,7 +30,8 @@ class MonotoneClassifier(ClassifierMixin, MonotoneEstimator):  # type: ignore[mi
         calibration: "auto": where rows are held out, logits are scaled by a positive factor and shifted so that their
             probabilities fit there (Platt 1999; the order stays); None: never.
         ordinal: whether the classes are levels (cumulative link, McCullagh 1980, as independent sigmoids whose
-            probabilities are sorted).
+            probabilities are sorted). More than two are numbers, or words of an ordered pandas Categorical whose order
+            is that of the alphabet: what is sorted is what is learnt.
         monotonic_cst, hidden, embedding, stretches, members, learning_rate, weight_decay, epochs, batch_size, teacher,
         dropout, early_stopping, validation_fraction, n_iter_no_change, missing, categorical_features, category_orders,
         warm_start, random_state, device, verbose: as in `MonotoneRegressor`.
@@ -124,6 +125,7 @@ class MonotoneClassifier(ClassifierMixin, MonotoneEstimator):  # type: ignore[mi
             self.classes_ = np.arange(target.shape[1])
             self._single = None
             return self._calibrated(X, target, weight, None)
+        levels = _levels(y)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         check_consistent_length(X, y)
@@ -131,6 +133,8 @@ class MonotoneClassifier(ClassifierMixin, MonotoneEstimator):  # type: ignore[mi
         if not used.any():
             raise BadInput("sample_weight", "no row has a weight above 0", "at least one row must count")
         classes = np.unique(y[used])
+        if self.ordinal and len(classes) > 2:
+            _refuse_without_order(classes, levels)
         if again and not np.array_equal(classes, self.classes_):
             raise BadInput("warm_start", f"classes {classes.tolist()[:5]} came", "those of the first fit are right")
         self.classes_ = classes
@@ -216,3 +220,24 @@ class MonotoneClassifier(ClassifierMixin, MonotoneEstimator):  # type: ignore[mi
         self.multilabel_ = facts["multilabel"]
         self._slope, self._shift = np.array(facts["slope"]), np.array(facts["shift"])
         self._single = 0 if len(self.classes_) == 1 and not self.multilabel_ else None
+
+
+def _levels(y: Any) -> list[Any] | None:
+    """The order of an ordered Categorical; None of all else."""
+    kind: Any = getattr(y, "dtype", None)
+    return list(kind.categories) if getattr(kind, "ordered", False) else None
+
+
+def _refuse_without_order(classes: Any, levels: list[Any] | None) -> None:
+    """Levels are learnt in sorted order: of numbers that is theirs, of words it may be any."""
+    then = "Give the codes of an ordered Categorical, y.cat.codes, or 0, 1, 2, ..."
+    if levels is not None:
+        present = [level for level in levels if level in set(classes.tolist())]
+        if present != classes.tolist():
+            came = f"classes in the order {present[:4]} came"
+            raise BadInput("ordinal", came, f"scikit-learn sorts classes: {classes.tolist()[:4]}", then)
+    elif classes.dtype.kind not in "biuf":
+        came = f"classes {classes.tolist()[:4]} came, whose order nobody has said"
+        raise BadInput(
+            "ordinal", came, "numbers are right, or an ordered Categorical in the order of the alphabet", then
+        )
