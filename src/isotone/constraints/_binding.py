@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils.weak import WeakIdKeyDictionary
 
 from ..errors import BadInput
 from ._base import Constraint
@@ -24,6 +25,9 @@ from ._sharded import is_sharded, project_sharded_, violation_sharded
 KEY = "_isotone_binding"
 
 _registry: weakref.WeakSet[Binding] = weakref.WeakSet()
+# Held tensors, by what held them: some converters put another module around the same parameter, and the first one, with
+# its binding, is gone.
+_marked: WeakIdKeyDictionary = WeakIdKeyDictionary()
 _lock = threading.Lock()  # a model made in one thread while another thread steps
 
 
@@ -64,7 +68,10 @@ class Held:
         """How far outside the worst entry is; NaN for one without values, or of another shape."""
         if p.is_meta or not self._fits(p):
             return float("nan")
-        return float(violation_sharded(p, self.constraint) if is_sharded(p) else self.constraint.violation(p))
+        try:
+            return float(violation_sharded(p, self.constraint) if is_sharded(p) else self.constraint.violation(p))
+        except BadInput:  # it was replaced by one that does not fit
+            return float("nan")
 
 
 class Binding:
@@ -74,6 +81,7 @@ class Binding:
         # The module's dictionary, not the module: it keeps no model alive, a shallow copy shares it, and deepcopy and
         # pickle have it in their memo, so that a copy of the binding gets the dictionary of the module's copy.
         self.own = owner._parameters
+        self.children = owner._modules  # where what has taken a parameter's place may be: a parametrization
         self.kind = type(owner).__name__
         self.held: dict[str, Held] = {}
         self._join()
@@ -92,6 +100,8 @@ class Binding:
     def let_go(self, name: str) -> None:
         """Of a binding that holds nothing no optimizer need know."""
         del self.held[name]
+        if (p := self.own.get(name)) is not None:
+            _marked.pop(p, None)  # type: ignore[no-untyped-call]
         if not self.held:
             with _lock:
                 _registry.discard(self)
@@ -99,14 +109,20 @@ class Binding:
     def hold(self, name: str, held: Held) -> None:
         """From now on."""
         self.held[name] = held
+        if (p := self.own.get(name)) is not None:
+            self.mark(name, p)
         with _lock:
             _registry.add(self)
 
+    def mark(self, name: str, p: Tensor) -> None:
+        """Remember that a tensor is held, and by whom, as long as it is there."""
+        _marked[p] = (weakref.ref(self, _orphans.one_died), self.held[name])
+
     def __getstate__(self) -> dict[str, Any]:
-        return {"own": self.own, "kind": self.kind, "held": dict(self.held)}
+        return {"own": self.own, "children": self.children, "kind": self.kind, "held": dict(self.held)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        self.__dict__.update({"children": {}, **state})  # a pickle of an older version has none
         self._join()
 
     def parameters(self) -> Iterator[tuple[str, nn.Parameter, Held]]:
@@ -115,6 +131,46 @@ class Binding:
             parameter = self.own.get(name)
             if parameter is not None:
                 yield name, parameter, held
+
+    def around(self) -> Iterator[Tensor]:
+        """The module's own parameters, and those from which a parametrization computes one."""
+        yield from (p for p in self.own.values() if p is not None)
+        if (parametrizations := self.children.get("parametrizations")) is not None:
+            yield from parametrizations.parameters()
+
+
+def _all_marked() -> list[Any]:
+    return list(_marked.items())  # type: ignore[no-untyped-call]
+
+
+class _Orphans:
+    """Ids of tensors whose binding has died, counted again only when one has."""
+
+    def __init__(self) -> None:
+        self.stale, self.ids = False, frozenset[int]()
+
+    def one_died(self, _: Any) -> None:
+        self.stale = True
+
+    def now(self) -> frozenset[int]:
+        if self.stale:
+            self.stale = False
+            self.ids = frozenset(id(p) for p, (by, _) in _all_marked() if by() is None)
+        return self.ids
+
+
+_orphans = _Orphans()
+
+
+def orphans() -> frozenset[int]:
+    """Ids of tensors that are held and whose module is gone; of dead ones, too, so `orphaned` is asked again."""
+    return _orphans.now()
+
+
+def orphaned(p: Tensor) -> Held | None:
+    """How a tensor is held whose module is gone; None of all others."""
+    by, held = _marked.get(p, (None, None))  # type: ignore[no-untyped-call]
+    return held if by is not None and by() is None else None
 
 
 def bindings() -> list[Binding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import functools
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
@@ -95,7 +96,7 @@ def constrain(
             module, leaf = place_of(model, name)
             plan[name] = _refuse_unfit(name, module, leaf, constraint, held)
         say_what_a_glob_missed(model, pattern, found, exclude)
-        rows = []
+        rows, say = [], []
         for name in found:
             module, leaf = place_of(model, name)
             p = named[name]
@@ -105,8 +106,25 @@ def constrain(
             if is_sharded(p):
                 binding.stepped[leaf] = id(p)
             rows.append((name, tuple(p.shape), type(module).__name__, plan[name], entry.violation(p)))
+            padded = _padding_of(module, leaf, p)
             entry.project_(p)
+            if padded is not None and bool(padded.any()):
+                say.append(name)
+    for name in say:
+        warnings.warn(
+            f"The padding row of {name} was 0 and is not a member of {plan[name]!r}, so it is no longer 0. Hold the "
+            "other rows alone: isotone.Masked(constraint, mask) with a mask that is False in the padding row.",
+            stacklevel=2,
+        )
     return Matched(rows)
+
+
+def _padding_of(module: nn.Module, leaf: str, p: Tensor) -> Tensor | None:
+    """The row of an embedding that stands for nothing, if it is 0 as it should be."""
+    row = getattr(module, "padding_idx", None)
+    if leaf != "weight" or row is None or p.is_meta or is_sharded(p) or bool(p[row].any()):
+        return None
+    return p[row]
 
 
 def matching(where: str, pattern: Patterns, names: Iterable[str], exclude: Patterns, kind: str) -> list[str]:
@@ -216,9 +234,20 @@ def violations(model: nn.Module) -> dict[str, float]:
 def project_(model: nn.Module) -> None:
     """Project every constrained parameter now, frozen ones too. For weights that moved without an optimizer's step."""
     reshard(model)
+    _all_back((p, held) for _, p, held in held_in(model))
+
+
+def _all_back(weights: Iterable[tuple[Tensor, Held]]) -> None:
+    """Project each, also where one before it cannot be; then the first fault is raised."""
+    fault: Exception | None = None
     with torch.no_grad():
-        for _, p, held in held_in(model):
-            held.project_(p)
+        for p, held in weights:
+            try:
+                held.project_(p)
+            except Exception as first:
+                fault = fault or first
+    if fault is not None:
+        raise fault
 
 
 def remove_constraint(model: nn.Module, pattern: Patterns = "*") -> tuple[str, ...]:
@@ -261,10 +290,8 @@ def suspended(model: nn.Module, pattern: Patterns = "*") -> Iterator[tuple[str, 
         reshard(model)
         for binding, name in mine:
             binding.suspended[name] -= 1
-            p, held = binding.own.get(name), binding.held.get(name)
-            if p is not None and held is not None and not binding.suspended[name]:
-                with torch.no_grad():
-                    held.project_(p)
+        again = [(b.own.get(name), b.held.get(name)) for b, name in mine if not b.suspended[name]]
+        _all_back((p, held) for p, held in again if p is not None and held is not None)
 
 
 def _declared(model: nn.Module) -> dict[str, tuple[Binding, str]]:
@@ -278,16 +305,17 @@ def binding_of(module: nn.Module) -> Binding:
     binding: Binding | None = module.__dict__.get(KEY)
     if binding is None:
         binding = module.__dict__[KEY] = Binding(module)
-        module.register_load_state_dict_pre_hook(_before_loading)  # type: ignore[no-untyped-call]
+        # Without the module, which the public hook holds weakly: a shallow copy shares the hook and may outlive it.
+        module._register_load_state_dict_pre_hook(functools.partial(_before_loading, binding))  # type: ignore[no-untyped-call]
         module.register_load_state_dict_post_hook(_after_loading)  # type: ignore[no-untyped-call]
     return binding
 
 
-def _before_loading(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+def _before_loading(binding: Binding, state: dict[str, Any], prefix: str, *_: Any) -> None:
     """Weights outside are refused, before they are copied, where `strict` was asked for."""
     with torch.no_grad():
-        for name, p, held in module.__dict__[KEY].parameters():
-            loaded = state.get(prefix + name)
+        for name, p, held in binding.parameters():
+            loaded = None if binding.suspended[name] else state.get(prefix + name)
             if held.strict and isinstance(loaded, Tensor) and loaded.shape == p.shape:  # else torch says it better
                 off = held.violation(loaded.to(p.dtype))
                 if not off == 0.0:
@@ -300,12 +328,15 @@ def _before_loading(module: nn.Module, state: dict[str, Any], prefix: str, *_: A
 
 def _after_loading(module: nn.Module, _: Any) -> None:
     """Weights that were loaded are projected too, and it is said if that changed them."""
+    binding: Binding = module.__dict__[KEY]
+    outside = []
     with torch.no_grad():
-        for name, p, held in module.__dict__[KEY].parameters():
-            if not p.is_meta and held.violation(p) != 0.0:  # NaN too
-                warnings.warn(
-                    f"The loaded {type(module).__name__}.{name} was outside {held.constraint!r} "
-                    "and has been projected.",
-                    stacklevel=2,
-                )
+        for name, p, held in binding.parameters():
+            if not p.is_meta and not binding.suspended[name] and held.violation(p) != 0.0:  # NaN too
                 held.project_(p)
+                outside.append((name, held))
+    for name, held in outside:
+        warnings.warn(
+            f"The loaded {type(module).__name__}.{name} was outside {held.constraint!r} and has been projected.",
+            stacklevel=2,
+        )

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ._base import Constraint
 from ._rounding import NARROW
 
 State = dict[str, Any]
@@ -110,10 +111,12 @@ def metric_of(optimizer: Optimizer, group: State, p: Tensor) -> Tensor | None:
     return d.nan_to_num(nan=1.0, posinf=top).clamp(min=1 / top, max=top)
 
 
-def misfit(optimizer: Optimizer, *, elementwise: bool) -> bool:
+def misfit(optimizer: Optimizer, constraint: Constraint) -> bool:
     """Whether the weights stay inside but may settle at a point that is not the best one there."""
     name = _known(optimizer)
-    return name in COUPLED or (name is None and not elementwise)
+    if name in COUPLED or constraint.elementwise:
+        return name in COUPLED
+    return name is None or (name in METRICS and not constraint.takes_metric)
 
 
 def directed_out(optimizer: Optimizer, p: Tensor, moved: Tensor) -> None:

@@ -161,6 +161,8 @@ class MinMaxNorm(Along):
         else:
             length = Length(w, dims)
         over, under = length > self.max, length < self.min
+        if rate < 1 and metric is not None:
+            return torch.where(over | under, start.lerp(self._moved(start, metric, 1.0), rate), start)
         if rate < 1:
             target = torch.where(over, length.ratio(self.max), torch.where(under, length.ratio(self.min), 1.0))
             return torch.where(over | under, (w * (rate * target + (1 - rate))).to(w.dtype), start)

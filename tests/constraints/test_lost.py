@@ -1,0 +1,193 @@
+"""What other code does to a held module: it puts another in its place, fails half-way, turns warnings into errors."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+import isotone
+from isotone import Constraint, Masked, MaxNorm, MinMaxNorm, NonNegative, Sign, Simplex, UnitNorm, constrain, violations
+from isotone.errors import BadInput
+
+
+def stepped(model, steps=30, lr=1.0):
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    for _ in range(steps):
+        for p in model.parameters():
+            p.grad = torch.ones_like(p)
+        optimizer.step()
+
+
+class Root(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.rand(3, 4))
+
+    def forward(self, x):
+        return x @ self.w.T
+
+
+def batch_norms():
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    constrain(model, ["0.weight", "1.weight"], NonNegative())
+    return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+
+
+def traced():
+    model = Root()
+    constrain(model, "w", NonNegative())
+    return torch.fx.symbolic_trace(model)
+
+
+@pytest.mark.parametrize("make", [batch_norms, traced])
+def test_a_weight_whose_module_was_replaced_is_kept_inside_and_it_is_said_once(make):
+    model = make()
+    gc.collect()
+    with pytest.warns(UserWarning, match="the module in which it was declared is gone") as said:
+        stepped(model)
+    assert len(said) == 1
+    weights = [p for name, p in model.named_parameters() if not name.endswith("bias")]
+    assert all(bool((p >= 0).all()) for p in weights)
+
+
+def test_a_weight_that_was_let_go_is_not_taken_up_again():
+    layer = nn.Linear(2, 1)
+    constrain(layer, "weight", NonNegative())
+    isotone.remove_constraint(layer, "weight")
+    other = nn.Linear(2, 1)
+    other.weight = layer.weight
+    del layer
+    gc.collect()
+    stepped(other)
+    assert bool((other.weight < 0).all())
+
+
+def test_a_model_that_died_leaves_nothing_behind_for_its_successors():
+    for _ in range(20):
+        layer = nn.Linear(2, 1)
+        constrain(layer, "weight", NonNegative())
+        stepped(layer, 1)
+        del layer
+        free = nn.Linear(2, 1)
+        stepped(free, 5)
+        assert bool((free.weight < 0).all())
+
+
+@pytest.mark.parametrize("make", [lambda: nn.Linear(4, 3, bias=False), lambda: nn.Embedding(5, 3)])
+@pytest.mark.parametrize("norm", [nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.orthogonal])
+def test_a_weight_that_was_parametrized_is_said_to_be_gone_where_nothing_else_is_trained(make, norm):
+    layer = make()
+    constrain(layer, "weight", NonNegative())
+    norm(layer)
+    with pytest.warns(UserWarning, match="has no parameter weight any more"):
+        stepped(layer, 1)
+
+
+def test_weights_are_inside_where_warnings_are_errors():
+    layer = nn.Linear(3, 2)
+    constrain(layer, "weight", MaxNorm(0.5))
+    optimizer = torch.optim.Adadelta(layer.parameters(), lr=50.0)  # whose metric is not known
+    layer.weight.grad = torch.ones_like(layer.weight)
+    outside = {name: -torch.ones_like(value) for name, value in layer.state_dict().items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match="may settle"):
+            optimizer.step()
+        assert violations(layer) == {"weight": 0.0}
+        with pytest.raises(UserWarning, match="has been projected"):
+            layer.load_state_dict(outside)
+        assert violations(layer) == {"weight": 0.0}
+
+
+class Fails(Constraint):
+    """Where it comes to a number of 5 or more."""
+
+    def project(self, w, metric=None):
+        if bool((w.abs() >= 5).any()):
+            raise RuntimeError("it cannot be projected")
+        return w.clone()
+
+
+def test_a_set_that_fails_leaves_no_other_weight_outside():
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    constrain(model, "0.weight", MaxNorm(0.5))
+    constrain(model, "1.weight", Fails())
+    with pytest.raises(RuntimeError, match="cannot be projected"):
+        stepped(model, 1, lr=9.0)
+    assert violations(model[0]) == {"weight": 0.0}
+    nn.init.constant_(model[0].weight, 7.0)
+    with pytest.raises(RuntimeError, match="cannot be projected"):
+        isotone.project_(model)
+    assert violations(model[0]) == {"weight": 0.0}
+
+
+def test_a_weight_that_cannot_be_projected_at_the_end_of_a_block_suspends_no_other():
+    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
+    constrain(model, "0.weight", Sign((1, 1, 1, 1)))
+    constrain(model, "1.weight", NonNegative())
+    block = isotone.suspended(model)
+    block.__enter__()
+    model[0].weight = nn.Parameter(torch.randn(3, 5))
+    nn.init.constant_(model[1].weight, -1.0)
+    with pytest.raises(BadInput, match="4 directions"):
+        block.__exit__(None, None, None)
+    assert str(violations(model)) == "{'0.weight': nan, '1.weight': 0.0}"
+    model[0].weight = nn.Parameter(torch.rand(3, 4))
+    stepped(model, 3)
+    assert violations(model) == {"0.weight": 0.0, "1.weight": 0.0}
+
+
+def test_loading_is_free_inside_a_block_and_projected_at_its_end():
+    layer = nn.Linear(3, 2)
+    constrain(layer, "weight", NonNegative(), strict=True)
+    outside = {name: -torch.ones_like(value) for name, value in layer.state_dict().items()}
+    with isotone.suspended(layer):
+        layer.load_state_dict(outside)
+        assert bool((layer.weight == -1).all())
+    assert violations(layer) == {"weight": 0.0}
+
+
+def test_a_shallow_copy_loads_when_its_original_is_gone():
+    layer = nn.Linear(4, 3)
+    constrain(layer, "weight", NonNegative(), strict=True)
+    shallow, state = copy.copy(layer), layer.state_dict()
+    del layer
+    gc.collect()
+    shallow.load_state_dict(state)
+    with pytest.raises(BadInput, match="is 1 outside"):
+        copy.deepcopy(shallow).load_state_dict({**state, "weight": -torch.ones(3, 4)})
+
+
+@pytest.mark.parametrize("constraint", [UnitNorm(), Simplex(), MinMaxNorm(0.5, 1.0)], ids=repr)
+def test_a_padding_row_that_is_no_member_is_said(constraint):
+    with pytest.warns(UserWarning, match="padding row of weight was 0 and is not a member"):
+        constrain(nn.Embedding(5, 3, padding_idx=0), "weight", constraint)
+    mask = torch.ones(5, 3, dtype=torch.bool)
+    mask[0] = False
+    held = nn.Embedding(5, 3, padding_idx=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        constrain(nn.Embedding(5, 3, padding_idx=0), "weight", NonNegative())
+        constrain(held, "weight", Masked(NonNegative(), mask))
+
+
+def test_part_of_the_way_goes_towards_the_nearest_point_in_the_metric():
+    layer = nn.Linear(3, 1, bias=False)
+    found = []
+    for rate in (1.0, 0.99):
+        constrain(layer, "weight", MinMaxNorm(0.0, 1.0, rate=rate))
+        optimizer = torch.optim.Adam(layer.parameters(), lr=0.02)
+        for _ in range(2000):
+            optimizer.zero_grad()
+            (layer.weight - torch.tensor([3.0, 2.0, 1.0])).square().sum().backward()
+            optimizer.step()
+        found.append(layer.weight.detach().clone())
+        isotone.remove_constraint(layer)
+    best = torch.tensor([3.0, 2.0, 1.0]) / 14**0.5
+    assert torch.allclose(found[0], best, atol=0.01)
+    assert torch.allclose(found[1], best, atol=0.03)
