@@ -187,7 +187,7 @@ def test_a_side_with_one_label_is_refused(side):
         train(fresh(), sides["training"], sides["validation"], RECIPE)
 
 
-@pytest.mark.parametrize("spoilt", [{"learning_rate": 1e30}, {"positive_weight": float("nan")}])
+@pytest.mark.parametrize("spoilt", [{"learning_rate": 1e30}, {"positive_weight": 1e300}])
 def test_a_loss_that_is_not_finite_is_one_sentence(spoilt):
     with pytest.raises(BadInput, match=r"^training: the .* (nan|inf) in epoch 1; a lower learning rate would be right"):
         trained(recipe=replace(RECIPE, **spoilt))
@@ -265,3 +265,34 @@ def test_two_processes_end_with_equal_weights_inside_the_constraints(tmp_path):
     assert set(inside.values()) | set(also.values()) == {0.0}
     assert not all(torch.equal(value, fresh(DROPOUT).state_dict()[name]) for name, value in one.items())
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"batch_size": 0}, "batch_size: 0 came; a whole number from 1 on"),
+        ({"batch_size": -3}, "batch_size: -3 came"),
+        ({"batch_size": 32.5}, "batch_size: 32.5 came"),
+        ({"epochs": True}, "epochs: True came"),
+        ({"seed": -1}, "seed: -1 came; a whole number from 0 on"),
+        ({"positive_weight": "balance"}, "positive_weight: 'balance' came; a number above 0, or 'balanced'"),
+        ({"positive_weight": 0.0}, "positive_weight: 0.0 came"),
+    ],
+)
+def test_a_recipe_that_cannot_be_followed_is_refused(setting, said):
+    with pytest.raises(BadInput, match=said):
+        Recipe(**setting)
+
+
+def test_labels_are_0_or_1_and_one_for_each_row():
+    rows = material().training
+    with pytest.raises(BadInput, match="label -1 came; 0 and 1 are right"):
+        Rows(rows.examples, 2 * rows.labels - 1)
+    with pytest.raises(BadInput, match=r"came for .* rows; one label per row"):
+        Rows(rows.examples, rows.labels[:-1])
+
+
+def test_a_network_that_is_frozen_is_refused():
+    frozen = fresh().requires_grad_(False)
+    with pytest.raises(BadInput, match="network: every weight of it is frozen"):
+        train(frozen, material().training, material().validation, RECIPE)

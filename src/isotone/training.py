@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,6 +59,15 @@ class Recipe:
     strategy: str = "auto"
     precision: str = "32-true"
 
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+            value: Any = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
+                raise BadInput(name, f"{value!r} came", f"a whole number from {least} on is right")
+        weight: Any = self.positive_weight
+        if weight != "balanced" and not (isinstance(weight, Real) and 0 < float(weight) < float("inf")):
+            raise BadInput("positive_weight", f"{weight!r} came", "a number above 0, or 'balanced', is right")
+
 
 @dataclass
 class History:
@@ -79,10 +89,20 @@ class Rows:
     Args:
         examples: of `Encoder.encode`.
         labels: shape (rows,), 0 or 1.
+
+    Raises:
+        BadInput: other labels, or more or fewer of them than rows.
     """
 
     examples: Examples
     labels: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if np.shape(self.labels) != (len(self.examples),):
+            came = f"labels of shape {np.shape(self.labels)} came for {len(self.examples)} rows"
+            raise BadInput("rows", came, "one label per row is right")
+        if not (known := np.isin(self.labels, (0, 1))).all():
+            raise BadInput("rows", f"label {self.labels[~known][0]} came", "0 and 1 are right")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -123,7 +143,7 @@ def train(
         The history.
 
     Raises:
-        BadInput: a class is missing on a side, or the loss is no longer finite.
+        BadInput: a class is missing on a side, no weight can be trained, or the loss is no longer finite.
         CannotWrite: the checkpoint's folder.
 
     Cost: epochs x rows. For several processes start the program with `torchrun` and set `devices` and `strategy`.
@@ -132,6 +152,8 @@ def train(
     for name, side in (("training", training), ("validation", validation)):
         if len(set(side.labels.tolist())) < 2:
             raise BadInput(f"{name} rows", "all have one label", "both classes are needed")
+    if not any(p.requires_grad for p in network.parameters()):
+        raise BadInput("network", "every weight of it is frozen", "requires_grad_(True) on what is to be trained")
     torch.manual_seed(recipe.seed)
     fabric = require("lightning_fabric", "train").Fabric(
         accelerator=recipe.accelerator, devices=recipe.devices, strategy=recipe.strategy, precision=recipe.precision
