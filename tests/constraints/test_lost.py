@@ -191,3 +191,45 @@ def test_part_of_the_way_goes_towards_the_nearest_point_in_the_metric():
     best = torch.tensor([3.0, 2.0, 1.0]) / 14**0.5
     assert torch.allclose(found[0], best, atol=0.01)
     assert torch.allclose(found[1], best, atol=0.03)
+
+
+def layer():
+    return nn.Linear(4, 3)
+
+
+# fmt: off
+MISTAKES = [
+    (lambda: Sign(1),                                                  "Sign: 1 came; one per index is right; for all"),
+    (lambda: MaxNorm("2"),                                             "MaxNorm: max='2' came; a number is right"),
+    (lambda: Simplex(None),                                            "Simplex: total=None came; a number is right"),
+    (lambda: isotone.LinfBall("1"),                                    "LinfBall: radius='1' came; a number is right"),
+    (lambda: isotone.Between("a"),                                     "bounds: 'a' came; a number, or an array"),
+    (lambda: constrain(layer(), "weight", UnitNorm(2.0)),              "UnitNorm: dim=2.0 came; a number, a tuple of"),
+    (lambda: constrain(layer(), "weight", UnitNorm("output")),         "UnitNorm: dim='output' came"),
+    (lambda: constrain(layer().parameters(), "*", NonNegative()),      "constrain: generator came; a torch.nn.Module"),
+    (lambda: constrain(layer(), None, NonNegative()),                  "pattern: NoneType came for a pattern; a param"),
+    (lambda: constrain(layer(), layer().weight, NonNegative()),        "pattern: Parameter came for a pattern"),
+    (lambda: violations([layer()]),                                    "violations: list came; a torch.nn.Module"),
+    (lambda: isotone.project_(torch.ones(2)),                          "project_: Tensor came; a torch.nn.Module"),
+    (lambda: isotone.parametrize(layer(), "weight", NonNegative),      "parametrize: .*NonNegative.* came as the con"),
+    (lambda: isotone.parametrize(layer(), "weight", isotone.Increasing(dim=(0, 1))), "its smooth map takes one"),
+    (lambda: Masked([True], NonNegative()),                            "Masked: .*True.* came as the constraint"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("call", "said"), MISTAKES)
+def test_a_mistake_gets_its_sentence(call, said):
+    with pytest.raises(BadInput, match=said):
+        call()
+
+
+def test_settings_of_any_kind_that_mean_the_same_are_the_same():
+    both = layer()
+    constrain(both, "weight", MaxNorm(1.0, dim=[0, 1]))
+    constrain(both, "weight", MaxNorm(1.0, dim=(0, 1)))
+    assert hash(isotone.constraints_of(both)["weight"]) == hash(MaxNorm(1.0, dim=(0, 1)))
+    mask = torch.ones(4, dtype=torch.bfloat16, requires_grad=True)
+    assert Masked(NonNegative(), mask) == Masked(NonNegative(), [True] * 4)
+    fall = isotone.Decreasing(dim=None).project(torch.tensor([[1.0, 2.0], [0.0, 3.0]]))
+    assert bool((fall.flatten().diff() <= 0).all())

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, ClassVar, Self
+from numbers import Real
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,17 @@ from ..errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+def refuse_no_number(where: str, **sizes: Any) -> None:
+    """Sizes are numbers, before they are compared with any.
+
+    Raises:
+        BadInput: one is not.
+    """
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, Real):
+            raise BadInput(where, f"{name}={size!r} came", "a number is right")
 
 
 class Constraint(abc.ABC):

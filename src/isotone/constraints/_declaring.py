@@ -85,6 +85,7 @@ def constrain(
             f"clear_momentum came for {constraint!r}",
             "it is about sets of single entries, such as NonNegative()",
         )
+    refuse_no_module("constrain", model)
     reshard(model)
     pattern, exclude = _several(pattern), _several(exclude)
     named = dict(model.named_parameters(remove_duplicate=False))
@@ -151,7 +152,17 @@ def matching(where: str, pattern: Patterns, names: Iterable[str], exclude: Patte
 
 
 def _several(patterns: Patterns) -> tuple[str, ...]:
-    return (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    found = (patterns,) if isinstance(patterns, str) or not isinstance(patterns, Iterable) else tuple(patterns)
+    if isinstance(patterns, Tensor) or not all(isinstance(each, str) for each in found):
+        came = f"{type(patterns).__name__} came for a pattern"
+        raise BadInput("pattern", came, "a parameter's name or glob, or several, is right")
+    return found
+
+
+def refuse_no_module(where: str, model: object) -> None:
+    """Names lead to parameters from a module only."""
+    if not isinstance(model, nn.Module):
+        raise BadInput(where, f"{type(model).__name__} came", "a torch.nn.Module is right, and the names are its own")
 
 
 def _names(pattern: str, name: str) -> bool:
@@ -226,6 +237,7 @@ def violations(model: nn.Module) -> dict[str, float]:
 
     For weights that are sharded over processes all of them must call this.
     """
+    refuse_no_module("violations", model)
     reshard(model)
     with torch.no_grad():
         return {name: held.violation(p) for name, p, held in held_in(model)}
@@ -233,6 +245,7 @@ def violations(model: nn.Module) -> dict[str, float]:
 
 def project_(model: nn.Module) -> None:
     """Project every constrained parameter now, frozen ones too. For weights that moved without an optimizer's step."""
+    refuse_no_module("project_", model)
     reshard(model)
     _all_back((p, held) for _, p, held in held_in(model))
 

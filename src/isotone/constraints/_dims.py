@@ -29,6 +29,8 @@ class Along(Constraint):
 
     def for_layer(self, module: nn.Module, name: str) -> Self:
         """With the dimensions over which `module` sums its inputs, for `dim="inputs"`."""
+        if isinstance(self.dim, list):  # what is held can be hashed
+            return dataclasses.replace(self, dim=tuple(self.dim))  # type: ignore[type-var]
         if self.dim != "inputs":
             return self
         return dataclasses.replace(self, dim=inputs_of(module, name))  # type: ignore[type-var]
@@ -71,7 +73,9 @@ def reduced(dim: Dims, ndim: int, where: str) -> tuple[int, ...]:
         )
     if dim is None:
         return tuple(range(-ndim, 0))
-    wanted = (dim,) if isinstance(dim, int) else tuple(dim)
+    wanted = tuple(dim) if isinstance(dim, tuple | list) else (dim,)
+    if any(isinstance(each, bool) or not isinstance(each, int) for each in wanted):
+        raise BadInput(where, f"dim={dim!r} came", "a number, a tuple of them, None, or 'inputs', is right")
     for each in wanted:
         if not -ndim <= each < ndim:
             raise BadInput(where, f"weights of {ndim} dimensions came", f"dim={dim} must be some of theirs")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -21,7 +21,7 @@ from torch.nn import functional as F  # noqa: N812 (the field's name for it)
 
 from ..directions import as_directions
 from ..errors import BadInput
-from ._base import Constraint
+from ._base import Constraint, refuse_no_number
 from ._entries import Entries, numbers
 from ._smooth import inverse_softplus, logit
 
@@ -194,7 +194,12 @@ class Sign(Elementwise):
 
     def __post_init__(self) -> None:
         # A list or an array is welcome; only a tuple can be hashed.
-        object.__setattr__(self, "directions", as_directions(self.directions, len(self.directions)))
+        given: Any = self.directions
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            right = "one per index is right; for all alike NonNegative() or NonPositive()"
+            raise BadInput("Sign", f"{given!r} came", right)
+        given = list(given)
+        object.__setattr__(self, "directions", as_directions(given, len(given)))
 
     def bounds(self, shape: torch.Size, dtype: torch.dtype, device: torch.device) -> tuple[Bound, Bound]:
         """0 on the side that is forbidden."""
@@ -225,6 +230,7 @@ class LinfBall(Elementwise):
     radius: float
 
     def __post_init__(self) -> None:
+        refuse_no_number("LinfBall", radius=self.radius)
         if not self.radius >= 0:
             raise BadInput("LinfBall", f"radius={self.radius} came", "a radius of 0 or more is right")
 

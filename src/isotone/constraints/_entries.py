@@ -27,8 +27,11 @@ class Entries:
         if isinstance(values, Tensor):
             values = values.detach().cpu()
             values = values.double().numpy() if values.is_floating_point() else values.numpy()
-        array = np.array(values)
-        array = array if array.dtype == bool else array.astype(np.float64)
+        try:
+            array = np.array(values)
+            array = array if array.dtype == bool else array.astype(np.float64)
+        except (TypeError, ValueError):
+            raise BadInput("Entries", f"{type(values).__name__} came", "an array of numbers is right") from None
         if np.isnan(array).any():
             raise BadInput("Entries", "NaN came among the numbers", "use -inf or inf for an entry without a bound")
         array.setflags(write=False)
@@ -83,4 +86,6 @@ def numbers(value: Any, *, default: float) -> float | Entries:
         return default
     if isinstance(value, Entries):
         return value
+    if isinstance(value, str):
+        raise BadInput("bounds", f"{value!r} came", "a number, or an array of them, is right")
     return float(value) if np.ndim(value) == 0 else Entries(value)

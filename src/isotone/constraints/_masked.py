@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Any, final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -34,7 +33,11 @@ class Masked(Constraint):
     mask: Any
 
     def __post_init__(self) -> None:
-        mask = self.mask if isinstance(self.mask, Entries) else Entries(np.asarray(self.mask, dtype=bool))
+        given: Any = self.constraint
+        if not isinstance(given, Constraint):
+            came = f"{given!r} came as the constraint"
+            raise BadInput("Masked", came, "one such as NonNegative() is right, and then its mask")
+        mask = self.mask if isinstance(self.mask, Entries) else Entries(Entries(self.mask).array != 0)
         object.__setattr__(self, "mask", mask)
 
     @property

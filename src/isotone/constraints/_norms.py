@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import BadInput
+from ._base import refuse_no_number
 from ._dims import Along, Dims, as_rows, by_chunks, from_rows
 from ._rounding import NARROW, settled, slack, tame, toward_zero, wide
 
@@ -132,6 +133,7 @@ class MinMaxNorm(Along):
     def __post_init__(self) -> None:
         _refuse_length("MinMaxNorm", "min", self.min)
         _refuse_length("MinMaxNorm", "max", self.max)
+        refuse_no_number("MinMaxNorm", rate=self.rate)
         if not self.min < self.max:
             raise BadInput("MinMaxNorm", f"min={self.min} and max={self.max} came", "min must be below max")
         if not 0 < self.rate <= 1:
@@ -315,5 +317,6 @@ def _with_direction(w: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Length]:
 
 
 def _refuse_length(where: str, which: str, length: float) -> None:
+    refuse_no_number(where, **{which: length})
     if not (length == 0 or 1e-30 <= length <= 1e30):
         raise BadInput(where, f"{which}={length} came", "a length of 0, or from 1e-30 to 1e30, would be right")

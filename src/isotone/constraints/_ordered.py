@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from ..errors import BadInput
 from ._dims import Along, as_rows, by_chunks, from_rows
 from ._rounding import settled, wide
 from ._smooth import inverse_softplus
@@ -37,13 +38,20 @@ class Increasing(Along):
 
     def parametrized(self, raw: Tensor) -> Tensor:
         """The first entry, and steps by softplus."""
-        first, rest = raw.narrow(self.dim, 0, 1), raw.narrow(self.dim, 1, raw.shape[self.dim] - 1)
-        return torch.cat([first, F.softplus(rest)], self.dim).cumsum(self.dim)
+        dim = self._one(raw)
+        first, rest = raw.narrow(dim, 0, 1), raw.narrow(dim, 1, raw.shape[dim] - 1)
+        return torch.cat([first, F.softplus(rest)], dim).cumsum(dim)
 
     def raw(self, w: Tensor) -> Tensor:
         """The first entry and the inverse of each step; a step of 0, where the map is flat, is made a little longer."""
-        first = w.narrow(self.dim, 0, 1)
-        return torch.cat([first, inverse_softplus(w.diff(dim=self.dim))], self.dim)
+        dim = self._one(w)
+        return torch.cat([w.narrow(dim, 0, 1), inverse_softplus(w.diff(dim=dim))], dim)
+
+    def _one(self, w: Tensor) -> int:
+        dims = self.dims(w.ndim)
+        if len(dims) > 1:
+            raise BadInput(repr(self), "a sequence over several dimensions came", "its smooth map takes one")
+        return dims[0]
 
 
 @final
@@ -60,16 +68,19 @@ class Decreasing(Along):
 
     def project(self, w: Tensor, metric: Tensor | None = None) -> Tensor:
         """As `Increasing`, read from the end."""
-        turned = None if metric is None else metric.flip(self.dim)
-        return Increasing(self.dim).project(w.flip(self.dim), turned).flip(self.dim)
+        dims = self.dims(w.ndim)
+        turned = None if metric is None else metric.flip(dims)
+        return Increasing(self.dim).project(w.flip(dims), turned).flip(dims)
 
     def parametrized(self, raw: Tensor) -> Tensor:
         """As `Increasing`, read from the end."""
-        return Increasing(self.dim).parametrized(raw.flip(self.dim)).flip(self.dim)
+        dims = self.dims(raw.ndim)
+        return Increasing(self.dim).parametrized(raw.flip(dims)).flip(dims)
 
     def raw(self, w: Tensor) -> Tensor:
         """As `Increasing`, read from the end."""
-        return Increasing(self.dim).raw(w.flip(self.dim)).flip(self.dim)
+        dims = self.dims(w.ndim)
+        return Increasing(self.dim).raw(w.flip(dims)).flip(dims)
 
 
 def pooled(rows: Tensor, weights: Tensor | None) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize as torch_parametrize
 from ..errors import BadInput
 from ._base import Constraint
 from ._binding import held_in
-from ._declaring import Patterns, matching, place_of, refuse_unreal
+from ._declaring import Patterns, matching, place_of, refuse_no_module, refuse_unreal
 from ._matched import is_raw
 
 
@@ -66,6 +66,9 @@ def parametrize(
     >>> bool((layer.weight > 0).all())
     True
     """
+    refuse_no_module("parametrize", model)
+    if not isinstance(constraint, Constraint):
+        raise BadInput("parametrize", f"{constraint!r} came as the constraint", "one such as NonNegative() is right")
     named = dict(model.named_parameters(remove_duplicate=False))
     found = matching("parametrize", pattern, named, exclude, "parameter")
     held = {id(p): name for name, p, _ in held_in(model)}

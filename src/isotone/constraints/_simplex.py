@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from ..errors import BadInput
+from ._base import refuse_no_number
 from ._dims import Along, Dims, as_rows, by_chunks, from_rows
 from ._rounding import NARROW, settled, slack, tame, toward_zero, wide
 from ._smooth import SHARE
@@ -46,6 +47,7 @@ class Simplex(Along):
     filler: ClassVar[float | None] = -math.inf
 
     def __post_init__(self) -> None:
+        refuse_no_number("Simplex", total=self.total)
         if not 1e-30 <= self.total <= 1e30:
             raise BadInput("Simplex", f"total={self.total} came", "a sum from 1e-30 to 1e30 would be right")
 
@@ -101,6 +103,7 @@ class L1Ball(Along):
     filler: ClassVar[float | None] = 0.0
 
     def __post_init__(self) -> None:
+        refuse_no_number("L1Ball", radius=self.radius)
         if not (self.radius == 0 or 1e-30 <= self.radius <= 1e30):
             raise BadInput(
                 "L1Ball", f"radius={self.radius} came", "a radius of 0, or from 1e-30 to 1e30, would be right"
