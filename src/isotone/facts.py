@@ -140,6 +140,8 @@ def _summary(ours: Compared, other: Compared | None, certificate: Certificate) -
         before = np.mean([j.clean for j in other.judged])
         after = np.mean([j.curve[BUDGETS.index(10)] for j in other.judged])
         said += f" The {other.family.name} detects {before:.1%}, and {after:.1%} once ten features were added."
+        if all(attack.is_broken(one) for j in other.judged for one in j.attacks):
+            said += " That no attack evades half of its alarms is no evidence: the attacks may be weak here."
     return said
 
 

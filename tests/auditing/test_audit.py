@@ -71,7 +71,7 @@ def test_the_sentence_says_who_where_and_how_far():
     frame = pd.DataFrame({"debt": COUNTS[:, 0], "age": COUNTS[:, 1] + 20})
     falling = audit(lambda f: 0.81 - 0.48 * (f["debt"].to_numpy() > 3), frame, {"debt": "increasing"})
     assert str(falling.witness).startswith("score falls from 0.81 to 0.33 when debt goes from ")
-    assert "of the data)" in str(falling.witness)
+    assert "of the data, from 0)" in str(falling.witness)
     rising = audit(lambda f: 0.01 * f["age"].to_numpy(), frame, {"age": "decreasing"})
     assert str(rising.witness).startswith("score rises from 0.2 to ")
     assert "when age goes from 20 to " in str(rising.witness)

@@ -73,7 +73,7 @@ class RowWitness:
             more = f", and {len(self.changes) - 4} more" if len(self.changes) > 4 else ""
             how = f"score falls from {before} to {after} when {len(self.changes)} features move: "
             how += ", ".join(moved) + more
-        where = f"row {self.row} of the data"
+        where = f"row {self.row} of the data, from 0"
         if self.set_first:
             where += f" with {len(self.set_first)} other feature{'s' if len(self.set_first) > 1 else ''} set"
         return f"{how} ({where}{'' if self.observed else '; outside of what was observed'})"
