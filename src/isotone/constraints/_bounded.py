@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from ._base import Constraint
-from ._dims import as_rows, by_chunks, from_rows
+from ._dims import as_rows, chunks, from_rows
 from ._norms import Length, MaxNorm
 from ._rounding import slack, toward_zero, wide
 from ._simplex import L1Ball, Simplex
@@ -40,18 +40,21 @@ def bounded(
     dims = constraint.dims(w.ndim)
     d = torch.ones_like(w) if metric is None else metric
     parts = [as_rows(x.expand(w.shape), dims) for x in (w, d, low, high)]
-    stacked = torch.cat([x.to(wide(w)) for x in parts], 1)  # (vectors, 4 x entries): cut into chunks together
-    exact = by_chunks(stacked, None, lambda rows, _: _rows(constraint, rows, w.dtype))
     rows = parts[0]
+
+    def nearest(some: slice) -> Tensor:
+        # Widened here, a few vectors at a time: four copies of a whole weight in float64 are eight of it.
+        exact = _rows(constraint, *(x[some].to(wide(w)) for x in parts), dtype=w.dtype)
+        return exact.to(w.dtype) if isinstance(constraint, Simplex) else toward_zero(exact, w.dtype)
+
+    stored = torch.cat([nearest(some) for some in chunks(rows)])
     if isinstance(constraint, Simplex):
         target, size = constraint.total, rows.clamp(min=0).sum(1, keepdim=True, dtype=wide(w))
         fits = (size - target).abs() <= slack(w.dtype, rows.shape[1]) * target
         fits &= (rows >= 0).all(1, keepdim=True)  # the bounds may lie below
-        stored = exact.to(w.dtype)
     else:
         fits = (constraint.project(from_rows(rows, w, dims)) == w).reshape(w.shape)
         fits = as_rows(fits, dims).all(1, keepdim=True)
-        stored = toward_zero(exact, w.dtype)
     inside = fits & ((rows >= parts[2]) & (rows <= parts[3])).all(1, keepdim=True)
     return from_rows(torch.where(inside, rows, stored) + 0.0, w, dims)
 
@@ -88,8 +91,9 @@ def balled(ball: MaxNorm, inner: Constraint, y: Tensor, metric: Tensor | None) -
     return at(right)
 
 
-def _rows(constraint: MaxNorm | L1Ball | Simplex, stacked: Tensor, dtype: torch.dtype) -> Tensor:
-    y, d, low, high = stacked.chunk(4, 1)
+def _rows(
+    constraint: MaxNorm | L1Ball | Simplex, y: Tensor, d: Tensor, low: Tensor, high: Tensor, *, dtype: torch.dtype
+) -> Tensor:
     d = d / d.amax(1, keepdim=True)
     at: Callable[[Tensor], Tensor]
     match constraint:

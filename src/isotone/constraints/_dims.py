@@ -123,11 +123,18 @@ def by_chunks(rows: Tensor, weights: Tensor | None, function: Callable[[Tensor, 
     """`function` of a few rows at a time, so that they and its copies of them stay in a core's cache."""
     if rows.numel() == 0:  # a process may hold an empty part of a weight
         return rows.clone()
+    parts = chunks(rows)
+    if len(parts) == 1:
+        return function(rows, weights)
+    return torch.cat([function(rows[part], None if weights is None else weights[part]) for part in parts])
+
+
+def chunks(rows: Tensor) -> list[slice]:
+    """Rows that are worked on together: those that fit into a core's cache, or all of them on another device."""
     height = max(1, _CHUNK // max(1, rows.shape[1]))
     if rows.is_cuda or rows.is_meta or rows.shape[0] <= height:
-        return function(rows, weights)
-    parts = (slice(start, start + height) for start in range(0, rows.shape[0], height))
-    return torch.cat([function(rows[part], None if weights is None else weights[part]) for part in parts])
+        return [slice(None)]
+    return [slice(start, start + height) for start in range(0, rows.shape[0], height)]
 
 
 def from_rows(rows: Tensor, like: Tensor, dims: tuple[int, ...]) -> Tensor:
