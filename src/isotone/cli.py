@@ -27,6 +27,17 @@ app = typer.Typer(
 Model = Annotated[Path, typer.Argument(help="A model folder, made by `isotone train`.")]
 Data = Annotated[Path, typer.Argument(help="CSV, TSV, Parquet, JSONL or SVMlight (also .gz).")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")]
+# What `train` and `headroom` both ask of a table.
+Adds = Annotated[list[str] | None, typer.Option(help="Features (names, globs) an attacker can add; default: all.")]
+Removes = Annotated[list[str] | None, typer.Option(help="... can remove or lower.")]
+Sets = Annotated[list[str] | None, typer.Option(help="... sets at will: no detector looks at them.")]
+Trusted = Annotated[list[str] | None, typer.Option(help="... cannot touch; once given, every feature needs a role.")]
+ThreatFile = Annotated[Path | None, typer.Option(help="These four from a file of TOML instead.")]
+Positive = Annotated[str | None, typer.Option(help="Which label is the bad one.")]
+Text = Annotated[str | None, typer.Option(help="A column of texts; its words (A-Z, 0-9, $, !, %) become features.")]
+Names = Annotated[str | None, typer.Option(help="A column of lists of names; in CSV 'a b', 'a;b' or '[\"a\", \"b\"]'.")]
+Columns = Annotated[list[str] | None, typer.Option(help="Columns of numbers (default: all others).")]
+Ignored = Annotated[list[str] | None, typer.Option(help="Columns, or globs, to leave out.")]
 
 
 @app.command()
@@ -58,24 +69,16 @@ def train(
     labels: Annotated[
         Path | None, typer.Option(help="With --bytes: CSV with columns path, label (0 or 1) and, if known, group.")
     ] = None,
-    adds: Annotated[
-        list[str] | None, typer.Option(help="Features (names, globs) an attacker can add; default: all.")
-    ] = None,
-    removes: Annotated[list[str] | None, typer.Option(help="... can remove or lower.")] = None,
-    sets: Annotated[list[str] | None, typer.Option(help="... sets at will: they are left out.")] = None,
-    trusted: Annotated[
-        list[str] | None, typer.Option(help="... cannot touch; once given, every feature needs a role.")
-    ] = None,
-    threat: Annotated[Path | None, typer.Option(help="These four from a file of TOML instead.")] = None,
-    positive: Annotated[str | None, typer.Option(help="Which label is the bad one.")] = None,
-    text: Annotated[
-        str | None, typer.Option(help="A column of texts; its words (A-Z, 0-9, $, !, %) become features.")
-    ] = None,
-    names: Annotated[
-        str | None, typer.Option(help="A column of lists of names; in CSV 'a b', 'a;b' or '[\"a\", \"b\"]'.")
-    ] = None,
-    column: Annotated[list[str] | None, typer.Option(help="Columns of numbers (default: all others).")] = None,
-    ignore: Annotated[list[str] | None, typer.Option(help="Columns, or globs, to leave out.")] = None,
+    adds: Adds = None,
+    removes: Removes = None,
+    sets: Sets = None,
+    trusted: Trusted = None,
+    threat: ThreatFile = None,
+    positive: Positive = None,
+    text: Text = None,
+    names: Names = None,
+    column: Columns = None,
+    ignore: Ignored = None,
     group: Annotated[str | None, typer.Option(help="Rows with the same value stay on one side.")] = None,
     time: Annotated[str | None, typer.Option(help="Train on the oldest rows, test on the newest.")] = None,
     id_column: Annotated[list[str] | None, typer.Option("--id", help="Columns that name a row.")] = None,
@@ -449,27 +452,19 @@ def audit(
 def headroom(
     data: Data,
     label: Annotated[str, typer.Option(help="The column of labels: 0 and 1, or two words.")],
-    adds: Annotated[
-        list[str] | None, typer.Option(help="Features (names, globs) an attacker can add; default: all.")
-    ] = None,
-    removes: Annotated[list[str] | None, typer.Option(help="... can remove or lower.")] = None,
-    sets: Annotated[list[str] | None, typer.Option(help="... sets at will: no detector can use them.")] = None,
-    trusted: Annotated[
-        list[str] | None, typer.Option(help="... cannot touch; once given, every feature needs a role.")
-    ] = None,
-    threat: Annotated[Path | None, typer.Option(help="These four from a file of TOML instead.")] = None,
+    adds: Adds = None,
+    removes: Removes = None,
+    sets: Sets = None,
+    trusted: Trusted = None,
+    threat: ThreatFile = None,
     rate: Annotated[list[float] | None, typer.Option(help="Shares of benign rows alarmed (0.01, 0.001).")] = None,
     against: Annotated[Path | None, typer.Option(help="A file whose benign rows stand in for those of DATA.")] = None,
     once: Annotated[bool, typer.Option("--once", help="Rows that repeat count once.")] = False,
-    positive: Annotated[str | None, typer.Option(help="Which label is the bad one.")] = None,
-    text: Annotated[
-        str | None, typer.Option(help="A column of texts; its words (A-Z, 0-9, $, !, %) become features.")
-    ] = None,
-    names: Annotated[
-        str | None, typer.Option(help="A column of lists of names; in CSV 'a b', 'a;b' or '[\"a\", \"b\"]'.")
-    ] = None,
-    column: Annotated[list[str] | None, typer.Option(help="Columns of numbers (default: all others).")] = None,
-    ignore: Annotated[list[str] | None, typer.Option(help="Columns, or globs, to leave out.")] = None,
+    positive: Positive = None,
+    text: Text = None,
+    names: Names = None,
+    column: Columns = None,
+    ignore: Ignored = None,
     min_rows: Annotated[int, typer.Option(help="A name in fewer rows is no feature.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="The bounds as JSON.")] = False,
 ) -> None:
