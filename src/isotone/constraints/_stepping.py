@@ -2,16 +2,12 @@
 
 - never frozen weights, never those of another optimizer, a tied weight once;
 - sets of vectors in the metric of the optimizer's own step;
-- what is declared and cannot be enforced is said aloud, once: a tensor that no optimizer steps, a parameter that is
-  gone, an optimizer whose metric is not known. It is said last: where warnings are errors, weights are inside all the
-  same.
+- what is declared and cannot be enforced is said aloud, once, and last (`_saying`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import warnings
-import weakref
 from typing import Any
 
 import torch
@@ -22,17 +18,11 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from ..errors import BadInput
 from ._base import Constraint
-from ._binding import KEY, Binding, Held, bindings, orphaned, orphans
-from ._metric import directed_out, metric_of, misfit
-from ._sharded import behind, is_sharded, swallowed
+from ._binding import Binding, Held, bindings, orphaned, orphans
+from ._metric import directed_out, metric_of
+from ._saying import Found, Groups, count_unseen, moves, say_gone, say_it_moves_elsewhere, say_misfit, say_orphaned
+from ._sharded import behind, is_sharded
 
-STEPS_BEFORE_WARNING = 100  # a critic may take as many before its generator takes one
-
-Groups = dict[int, tuple[Any, dict[str, Any]]]  # an optimizer's tensors, by id, with their groups
-Found = dict[int, list[tuple[Binding, str, Held]]]
-
-_told: weakref.WeakSet[Optimizer] = weakref.WeakSet()  # of a metric that is not known
-_told_of_eval: weakref.WeakSet[Optimizer] = weakref.WeakSet()
 _adopted: WeakIdKeyDictionary = WeakIdKeyDictionary()  # tensors without their module, once that was said
 
 
@@ -47,14 +37,14 @@ def after_step(optimizer: Optimizer, *_: Any) -> None:
         _all_put_back(optimizer, groups, found)
         adopted = _adopt(optimizer, [groups[key] for key in groups if key in alone and key not in found])
     for one in unseen:
-        _count_unseen(*one)
+        count_unseen(*one)
     for binding in present:
-        _say_gone(binding, groups)
+        say_gone(binding, groups)
     for held in adopted:
-        _say_orphaned(held)
-    _say_misfit(optimizer, groups, found)
+        say_orphaned(held)
+    say_misfit(optimizer, groups, found)
     if found and callable(getattr(optimizer, "eval", None)) and callable(getattr(optimizer, "train", None)):
-        _say_it_moves_elsewhere(optimizer)
+        say_it_moves_elsewhere(optimizer)
 
 
 def _stepped(present: list[Binding], groups: Groups) -> tuple[Found, list[tuple[Binding, str, Held, Tensor]]]:
@@ -109,16 +99,11 @@ def _put_back(
             _refuse_two(binding, name, held, first)
             continue
         first = held
-        if _moves(p):
+        if moves(p):
             if held.plain(p):
                 alike.setdefault(held.constraint, []).append(p.detach())
             else:
                 _enforce(optimizer, group, p, held)
-
-
-def _moves(p: Any) -> bool:
-    """Whether an optimizer moves it: a frozen weight that has a gradient, too."""
-    return bool(p.requires_grad or p.grad is not None)
 
 
 def _adopt(optimizer: Optimizer, left: list[tuple[Any, dict[str, Any]]]) -> list[Held]:
@@ -126,21 +111,12 @@ def _adopt(optimizer: Optimizer, left: list[tuple[Any, dict[str, Any]]]) -> list
     news = []
     for p, group in left:
         held = orphaned(p)
-        if held is not None and not is_sharded(p) and _moves(p):
+        if held is not None and not is_sharded(p) and moves(p):
             _enforce(optimizer, group, p, held)
             if p not in _adopted:
                 _adopted[p] = True
                 news.append(held)
     return news
-
-
-def _say_orphaned(held: Held) -> None:
-    warnings.warn(
-        f"A weight that is held in {held.constraint!r} is stepped, and the module in which it was declared is gone: "
-        "convert_sync_batchnorm, prepare_qat and the like put another in its place. It is kept inside, but violations "
-        "and constraints_of do not know it. Convert first, and constrain afterwards.",
-        stacklevel=2,
-    )
 
 
 def _shard_of(binding: Binding, name: str, p: Tensor, groups: Groups) -> Any:
@@ -170,75 +146,6 @@ def _refuse_two(binding: Binding, name: str, held: Held, other: Held) -> None:
             f"{binding.kind}.{name} is held in {held.constraint!r}, and a weight tied to it in {other.constraint!r}",
             "one tensor has one constraint",
             "Let go of one of them with remove_constraint.",
-        )
-
-
-def _say_misfit(optimizer: Optimizer, groups: Groups, found: Found) -> None:
-    if optimizer in _told:
-        return
-    for key, places in found.items():
-        binding, name, held = next((one for one in places if not one[0].suspended[one[1]]), places[0])
-        if binding.suspended[name] or held.euclidean or not _moves(groups[key][0]):
-            continue
-        if misfit(optimizer, held.constraint):
-            _told.add(optimizer)
-            warnings.warn(
-                f"{binding.kind}.{name} stays inside {held.constraint!r} under {type(optimizer).__name__}, but the "
-                "nearest point in the metric of that optimizer's steps is not known to isotone: training may settle at "
-                "a point that is not the best one inside. Use one such as SGD or AdamW, or isotone.parametrize; "
-                "metric='euclidean' says that this is meant.",
-                stacklevel=2,
-            )
-            return
-
-
-def _say_it_moves_elsewhere(optimizer: Optimizer) -> None:
-    """Schedule-free optimizers (Defazio et al. 2024, arXiv 2405.15682) put averages in place of the weights."""
-    if optimizer in _told_of_eval:
-        return
-    _told_of_eval.add(optimizer)
-    warnings.warn(
-        f"{type(optimizer).__name__} also moves weights in its eval() and train(), where no hook can follow, and to "
-        "averages that know nothing of the constraint. Prefer isotone.parametrize, or call isotone.project_(model) "
-        "after eval().",
-        stacklevel=2,
-    )
-
-
-def _count_unseen(binding: Binding, name: str, held: Held, gradient: Tensor) -> None:
-    """A tensor with gradients that is in no stepping optimizer: its constraint is declared, not enforced."""
-    # A gradient left over from earlier training says nothing: each is counted once. The mark lives as long as it does.
-    if getattr(gradient, KEY, None) == gradient._version:
-        return
-    setattr(gradient, KEY, gradient._version)
-    steps = binding.unseen[name] = binding.unseen.get(name, 0) + 1
-    if steps == STEPS_BEFORE_WARNING:
-        warnings.warn(
-            f"{binding.kind}.{name} is held in {held.constraint!r} and receives gradients, but no "
-            f"optimizer has stepped it in {STEPS_BEFORE_WARNING} steps. If its weights were replaced "
-            "(load_state_dict(assign=True), to_empty), make the optimizer anew.",
-            stacklevel=2,
-        )
-
-
-def _say_gone(binding: Binding, groups: Groups) -> None:
-    """A parameter that was pruned, parametrized, flattened or deleted, of a module that is being trained."""
-    gone = {name for name in binding.held if binding.own.get(name) is None} - binding.gone
-    if not gone:
-        return
-    for name in sorted(gone):
-        if swallowed((p for p, _ in groups.values()), binding.own, name):
-            raise BadInput(
-                "step",
-                f"{binding.kind}.{name} is held, and FSDP1 has made it a part of one flat tensor",
-                "fully_shard is right; or FSDP1 with use_orig_params=True for sets that are the same for every entry",
-            )
-    if any(id(p) in groups for p in binding.around()):
-        binding.gone |= gone
-        warnings.warn(
-            f"{binding.kind} has no parameter {', '.join(sorted(gone))} any more, so it is no longer held. If it was "
-            "pruned or parametrized, constrain what has taken its place; otherwise call remove_constraint.",
-            stacklevel=2,
         )
 
 
