@@ -184,7 +184,8 @@ def test_raw_files_are_scored_and_their_model_certified(tmp_path, run, raw):
     assert run("certify", place)[0] == 0
     assert json.loads(run("certify", place, "--json", "--out", tmp_path / "it.json")[1])["verdict"] == "proved"
     assert json.loads((tmp_path / "it.json").read_text())["claims"]
-    for command in (["report", place], ["attack", place, labels], ["certify", place, "--check", tmp_path / "it.json"]):
+    assert run("certify", place, "--check", tmp_path / "it.json")[:2] == (0, "HOLDS  PROVED  files of every length\n")
+    for command in (["report", place], ["attack", place, labels]):
         assert "`isotone score` and `isotone certify` take it" in one_sentence(*run(*command))
     covers = json.loads((place / "certificate.json").read_text())
     (place / "certificate.json").write_text(json.dumps(covers | {"covers": {"network": "", "threshold": ""}}))

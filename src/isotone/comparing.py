@@ -264,8 +264,13 @@ def _labels(table: Any, good: Mask, label: str, asked: Any) -> NDArray[np.int64]
     found = np.full(len(good), -1)
     if good.any():
         pa = require("pyarrow", "tables")
-        negative = asked.negative if label == asked.label else None  # of another column nothing was learnt
-        found[good] = labels_of(table.filter(pa.array(good)), label, asked.positive, negative, both=False)
+        some = table.filter(pa.array(good))
+        try:
+            found[good] = labels_of(some, label, asked.positive, asked.negative, both=False)
+        except BadInput:
+            if label == asked.label:
+                raise
+            found[good] = labels_of(some, label, both=False)  # another column may have words of its own
     return found
 
 

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from isotone.data import Encoder
 from isotone.families import NetworkFamily
 from isotone.training import Recipe, Rows
 
@@ -26,7 +28,9 @@ def benchmark():
 
 def test_so_many_rows_are_mislabelled_and_no_other_changes(benchmark):
     labels = np.array([0] * 990 + [1] * 200)
-    changed = benchmark.mislabelled(Rows(None, labels), 0.01, 0).labels
+    table = pa.table({"size": np.arange(1190.0), "class": labels})
+    rows = Rows(Encoder.fit(table, label="class").encode(table), labels)
+    changed = benchmark.mislabelled(rows, 0.01, 0).labels
     assert (labels != changed).sum() == 10
     assert changed[:990].sum() == 0
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import copy
 import gc
+import io
+import threading
 import warnings
 
 import pytest
 import torch
+import torch.nn.utils.prune
 from torch import nn
 
 import isotone
 from isotone import Constraint, Masked, MaxNorm, MinMaxNorm, NonNegative, Sign, Simplex, UnitNorm, constrain, violations
+from isotone.constraints import _declaring
 from isotone.errors import BadInput
 
 
@@ -21,6 +25,10 @@ def stepped(model, steps=30, lr=1.0):
         for p in model.parameters():
             p.grad = torch.ones_like(p)
         optimizer.step()
+
+
+def layer():
+    return nn.Linear(4, 3)
 
 
 class Root(nn.Module):
@@ -65,6 +73,99 @@ def test_a_weight_that_was_let_go_is_not_taken_up_again():
     gc.collect()
     stepped(other)
     assert bool((other.weight < 0).all())
+
+
+def test_of_tied_weights_the_one_that_is_still_held_is_kept_inside():
+    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.BatchNorm1d(3))
+    model[2].weight = model[1].weight
+    constrain(model, ["1.weight", "2.weight"], NonNegative())
+    isotone.remove_constraint(model, "1.weight")
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    gc.collect()
+    with pytest.warns(UserWarning, match="is gone"):
+        stepped(model)
+    assert bool((model[1].weight >= 0).all())
+
+
+def test_an_orphan_is_put_back_beside_a_set_that_fails():
+    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Linear(3, 3))
+    constrain(model, "1.weight", NonNegative())
+    constrain(model, "2.weight", Fails())
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    gc.collect()
+    with pytest.raises(RuntimeError, match="cannot be projected"):
+        stepped(model, 1, lr=9.0)
+    assert bool((model[1].weight >= 0).all())
+
+
+def test_a_pruned_weight_that_was_let_go_is_free_when_it_comes_back():
+    first, second = nn.Linear(2, 1), nn.Linear(2, 1)
+    constrain(first, "weight", NonNegative())
+    torch.nn.utils.prune.identity(first, "weight")
+    isotone.remove_constraint(first, "weight")
+    second.weight = first.weight_orig
+    del first
+    gc.collect()
+    stepped(second)
+    assert bool((second.weight < 0).all())
+
+
+def test_torch_may_swap_the_tensors_of_held_weights():
+    torch.__future__.set_swap_module_params_on_conversion(True)
+    try:
+        model = layer()
+        constrain(model, "weight", NonNegative())
+        stepped(model, 1)
+        model.double()
+        model.load_state_dict(model.state_dict())
+        stepped(model)
+    finally:
+        torch.__future__.set_swap_module_params_on_conversion(False)
+    assert model.weight.dtype is torch.float64
+    assert violations(model) == {"weight": 0.0}
+
+
+def test_the_mark_of_a_weight_is_no_part_of_what_is_saved():
+    model = layer()
+    constrain(model, "weight", NonNegative())
+    stepped(model, 1)
+    saved = io.BytesIO()
+    torch.save({"weight": model.weight, **model.state_dict()}, saved)
+    saved.seek(0)
+    assert torch.equal(torch.load(saved, weights_only=True)["weight"], model.weight)
+
+
+def test_models_are_constrained_in_one_thread_while_another_steps():
+    model, done, faults = layer(), threading.Event(), []
+    constrain(model, "weight", NonNegative())
+
+    def steps():
+        while not done.is_set():
+            try:
+                stepped(model, 1)
+            except Exception as fault:
+                faults.append(fault)
+
+    thread = threading.Thread(target=steps)
+    thread.start()
+    for _ in range(300):
+        constrain(layer(), "weight", NonNegative())
+    done.set()
+    thread.join()
+    assert not faults
+
+
+def test_a_module_that_calls_something_else_its_padding_is_held_as_any():
+    odd = layer()
+    odd.padding_idx = 7
+    constrain(odd, "weight", NonNegative())
+    assert violations(odd) == {"weight": 0.0}
+
+
+def test_a_model_of_an_older_version_loads():
+    model = layer()
+    constrain(model, "weight", NonNegative())
+    _declaring._before_loading(model, model.state_dict(), "")
 
 
 def test_a_model_that_died_leaves_nothing_behind_for_its_successors():
@@ -182,7 +283,7 @@ def test_part_of_the_way_goes_towards_the_nearest_point_in_the_metric():
     for rate in (1.0, 0.99):
         constrain(layer, "weight", MinMaxNorm(0.0, 1.0, rate=rate))
         optimizer = torch.optim.Adam(layer.parameters(), lr=0.02)
-        for _ in range(2000):
+        for _ in range(800):
             optimizer.zero_grad()
             (layer.weight - torch.tensor([3.0, 2.0, 1.0])).square().sum().backward()
             optimizer.step()
@@ -191,10 +292,6 @@ def test_part_of_the_way_goes_towards_the_nearest_point_in_the_metric():
     best = torch.tensor([3.0, 2.0, 1.0]) / 14**0.5
     assert torch.allclose(found[0], best, atol=0.01)
     assert torch.allclose(found[1], best, atol=0.03)
-
-
-def layer():
-    return nn.Linear(4, 3)
 
 
 # fmt: off

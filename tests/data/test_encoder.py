@@ -80,6 +80,8 @@ LISTS = [
     (pa.array(['["a", "b c"]', "b"]), {"a", "b c"}, "a list in JSON, in a cell of a CSV"),
     (pa.array([" ['a', 'b']", "b"]), {"a", "b"}, "a list as pandas writes it into a CSV"),
     (pa.array(["[]", "b"]), set(), "a list of nothing"),
+    (pa.array(["['a' 'b'\n 'c']", "b"]), {"a", "b", "c"}, "a list as NumPy prints it"),
+    (pa.array(["['it\\'s', \"b\"]", "b"]), {"it's", "b"}, "quotes within quotes"),
     (pa.array([["a,b", "[c"], ["b"]]), {"a,b", "[c"}, "in a true list a name may hold anything"),
 ]
 
@@ -250,6 +252,13 @@ BAGS = [
     ("names", pa.array(["ok", "a,b"]), {1: f"column 'x' {NO_NAMES}"}, "commas part no names"),
     ("names", pa.array(["ok", "['a', 5]"]), {1: f"column 'x' {NO_NAMES}"}, "a list that holds a number"),
     ("names", pa.array(["ok", '["a"']), {1: f"column 'x' {NO_NAMES}"}, "a list without its end"),
+    ("names", pa.array(["ok", "['a''b']"]), {1: f"column 'x' {NO_NAMES}"}, "two strings that Python would glue"),
+    ("names", pa.array(["ok", "['a' ... 'b']"]), {1: f"column 'x' {NO_NAMES}"}, "a list that NumPy has shortened"),
+    ("names", pa.array(["ok", "[{[]: 1}]"]), {1: f"column 'x' {NO_NAMES}"}, "what Python cannot make"),
+    ("names", pa.array(["ok", '["\\ud800"]']), {1: f"column 'x' {NO_NAMES}"}, "half a character"),
+    ("names", pa.array(["ok", "[" * 100_000]), {1: f"column 'x' {NO_NAMES}"}, "a deep one"),
+    ("names", pa.array(["ok", "a," * 100_000]), {1: f"column 'x' {NO_NAMES}"}, "a long one"),
+    ("names", pa.array(["ok", "[B foo"]), {1: f"column 'x' {NO_NAMES}"}, "the beginning of a list"),
 ]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from isotone.data import labels_of, words_of
+from isotone.data import labels_of, read_blocks, read_table, words_of
 from isotone.errors import BadInput, NoMatch
 
 READ = [
@@ -131,3 +131,27 @@ def test_a_set_to_attack_may_be_of_one_class(cells, positive, labels, why):
 def test_one_class_whose_name_says_nothing_is_refused_all_the_same():
     with pytest.raises(BadInput, match="which is the class to detect must be clear"):
         labels_of(pa.table({"y": ["cat"]}), "y", both=False)
+
+
+def test_minus_one_of_an_svmlight_file_is_benign_where_training_says_so(tmp_path):
+    path = tmp_path / "x.svm"
+    path.write_text("-1 1:1\n-1 2:1\n1 1:1\n1 2:1\n")
+    whole = read_table(path)
+    assert whole["label"].to_pylist() == [0, 0, 1, 1]
+    words = words_of(whole, "label", labels_of(whole, "label"))
+    assert words == ("1", "-1")
+    assert labels_of(whole, "label", *words).tolist() == [0, 0, 1, 1]
+    streamed = [
+        labels_of(block.table, "label", *words, both=False).tolist()
+        for block in read_blocks(path, rows=2, columns=["label"])
+    ]
+    assert streamed == [[0, 0], [1, 1]]
+    # Where training had 0 and 1, -1 may say that there is no label.
+    with pytest.raises(BadInput, match="-1 came"):
+        labels_of(pa.table({"label": [-1.0, -1.0]}), "label", "1", "0", both=False)
+
+
+def test_booleans_are_known_again_as_the_words_that_a_stream_gives():
+    trained = pa.table({"y": [True, False]})
+    words = words_of(trained, "y", labels_of(trained, "y"))
+    assert labels_of(pa.table({"y": ["False", "true", "1"]}), "y", *words).tolist() == [0, 1, 1]

@@ -227,7 +227,9 @@ def _last_step(x: Tensor, end: Tensor, target: Tensor, step: Tensor) -> Tensor:
     """The last whole step from `x` that is not past `end`, where steps count; the target is one, however far it is."""
     way = end - x
     steps = (way.abs() / torch.where(_counts(step), step, 1.0) + _ROUNDING).floor()
-    return torch.where(_counts(step) & (end != target), x + steps * step * way.sign(), end)
+    stop = x + steps * step * way.sign()
+    stop = torch.where(way > 0, torch.minimum(stop, target), torch.maximum(stop, target))
+    return torch.where(_counts(step) & (end != target), stop, end)
 
 
 def as_tensor(values: Any, dtype: torch.dtype) -> Tensor:
@@ -272,7 +274,10 @@ def only_adds(
         up, (before < after) & (after <= moves.target), (before > after) & (after >= moves.target)
     )  # NaN fails both
     steps = (after - before).abs() / torch.where(_counts(moves.step), moves.step, 1.0)
-    off = moves.step.isinf() | (_counts(moves.step) & ((steps - steps.round()).abs() > _ROUNDING * steps.clamp(min=1)))
+    # What float32 leaves of a difference of such numbers, in steps; never so much that a half would pass.
+    grain = torch.maximum(before.abs(), after.abs()) / torch.where(_counts(moves.step), moves.step, 1.0)
+    room = (_ROUNDING + 4 * torch.finfo(torch.float32).eps * grain).clamp(max=0.25)
+    off = moves.step.isinf() | (_counts(moves.step) & ((steps - steps.round()).abs() > room))
     between = off & (after != moves.target)
     for wrong, what in (
         (differ & ~moves.addable, "is not addable"),

@@ -10,24 +10,20 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from torch.utils.weak import WeakIdKeyDictionary
 
 from ..errors import BadInput
 from ._base import Constraint
 from ._sharded import is_sharded, project_sharded_, violation_sharded
 
-KEY = "_isotone_binding"
+KEY, MARK = "_isotone_binding", "_isotone_mark"
 
 _registry: weakref.WeakSet[Binding] = weakref.WeakSet()
-# Held tensors, by what held them: some converters put another module around the same parameter, and the first one, with
-# its binding, is gone.
-_marked: WeakIdKeyDictionary = WeakIdKeyDictionary()
 _lock = threading.Lock()  # a model made in one thread while another thread steps
 
 
@@ -74,6 +70,25 @@ class Held:
             return float("nan")
 
 
+class _Mark:
+    """On a tensor: how it is held, and by whom.
+
+    Some converters put another module around the same parameter, and the first one is gone with its binding. It is an
+    attribute, since torch swaps no tensor that is referred to weakly, and is no part of what is pickled.
+    """
+
+    def __init__(self, by: Binding, held: Held, of: Tensor) -> None:
+        self.by, self.held, self.of = weakref.ref(by, _orphans.one_died), held, id(of)
+        self.void = self.told = False
+
+    @property
+    def orphaned(self) -> bool:
+        return not self.void and self.by() is None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OrderedDict, ()  # which every reader of weights knows
+
+
 class Binding:
     """The constraints of one module's own parameters, by name."""
 
@@ -94,14 +109,18 @@ class Binding:
         self.unseen: dict[str, int] = {}
         self.gone: set[str] = set()  # names without a parameter, once that was said
         self.suspended: Counter[str] = Counter()  # names that are let be for now, by how many blocks
+        self.marks: dict[str, _Mark] = {}
         with _lock:
             _registry.add(self)
 
     def let_go(self, name: str) -> None:
         """Of a binding that holds nothing no optimizer need know."""
         del self.held[name]
-        if (p := self.own.get(name)) is not None:
-            _marked.pop(p, None)  # type: ignore[no-untyped-call]
+        if (mark := self.marks.pop(name, None)) is not None:
+            mark.void = True
+            tied = [(other, at, p) for other in bindings() for at, p, _ in other.parameters() if id(p) == mark.of]
+            for other, at, p in tied:
+                other.mark(at, p)
         if not self.held:
             with _lock:
                 _registry.discard(self)
@@ -115,8 +134,15 @@ class Binding:
             _registry.add(self)
 
     def mark(self, name: str, p: Tensor) -> None:
-        """Remember that a tensor is held, and by whom, as long as it is there."""
-        _marked[p] = (weakref.ref(self, _orphans.one_died), self.held[name])
+        """Remember on a tensor that it is held, and by whom, unless it says so already."""
+        before = getattr(p, MARK, None)
+        if isinstance(before, _Mark) and before.of == id(p) and not before.void and before.by() is not None:
+            return
+        mark = _Mark(self, self.held[name], p)
+        setattr(p, MARK, mark)
+        self.marks[name] = mark
+        with _lock:
+            _orphans.marks.add(mark)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"own": self.own, "children": self.children, "kind": self.kind, "held": dict(self.held)}
@@ -139,38 +165,36 @@ class Binding:
             yield from parametrizations.parameters()
 
 
-def _all_marked() -> list[Any]:
-    return list(_marked.items())  # type: ignore[no-untyped-call]
-
-
 class _Orphans:
-    """Ids of tensors whose binding has died, counted again only when one has."""
+    """Whether there are marks whose binding has died, counted again only when one has."""
 
     def __init__(self) -> None:
-        self.stale, self.ids = False, frozenset[int]()
+        self.marks: weakref.WeakSet[_Mark] = weakref.WeakSet()
+        self.stale, self.some = False, False
 
     def one_died(self, _: Any) -> None:
         self.stale = True
 
-    def now(self) -> frozenset[int]:
+    def now(self) -> bool:
         if self.stale:
             self.stale = False
-            self.ids = frozenset(id(p) for p, (by, _) in _all_marked() if by() is None)
-        return self.ids
+            with _lock:
+                self.some = any(mark.orphaned for mark in self.marks)
+        return self.some
 
 
 _orphans = _Orphans()
 
 
-def orphans() -> frozenset[int]:
-    """Ids of tensors that are held and whose module is gone; of dead ones, too, so `orphaned` is asked again."""
+def orphans() -> bool:
+    """Whether some tensor is held whose module is gone."""
     return _orphans.now()
 
 
-def orphaned(p: Tensor) -> Held | None:
-    """How a tensor is held whose module is gone; None of all others."""
-    by, held = _marked.get(p, (None, None))  # type: ignore[no-untyped-call]
-    return held if by is not None and by() is None else None
+def orphaned(p: Tensor) -> _Mark | None:
+    """The mark of a tensor whose module is gone; None of all others."""
+    mark = getattr(p, MARK, None)
+    return mark if isinstance(mark, _Mark) and mark.of == id(p) and mark.orphaned else None
 
 
 def bindings() -> list[Binding]:

@@ -102,12 +102,12 @@ def constrain(
             module, leaf = place_of(model, name)
             p = named[name]
             entry = Held(plan[name], p.ndim, strict, metric == "euclidean", clear_momentum)
+            padded = _padding_of(module, leaf, p)
             binding = binding_of(module)
             binding.hold(leaf, entry)
             if is_sharded(p):
                 binding.stepped[leaf] = id(p)
             rows.append((name, tuple(p.shape), type(module).__name__, plan[name], entry.violation(p)))
-            padded = _padding_of(module, leaf, p)
             entry.project_(p)
             if padded is not None and bool(padded.any()):
                 say.append(name)
@@ -122,10 +122,10 @@ def constrain(
 
 def _padding_of(module: nn.Module, leaf: str, p: Tensor) -> Tensor | None:
     """The row of an embedding that stands for nothing, if it is 0 as it should be."""
-    row = getattr(module, "padding_idx", None)
-    if leaf != "weight" or row is None or p.is_meta or is_sharded(p) or bool(p[row].any()):
+    row = module.padding_idx if isinstance(module, nn.Embedding | nn.EmbeddingBag) else None
+    if leaf != "weight" or row is None or p.is_meta or is_sharded(p) or p.ndim != 2 or not row < len(p):
         return None
-    return p[row]
+    return None if bool(p[row].any()) else p[row]
 
 
 def matching(where: str, pattern: Patterns, names: Iterable[str], exclude: Patterns, kind: str) -> list[str]:
@@ -319,12 +319,17 @@ def binding_of(module: nn.Module) -> Binding:
     if binding is None:
         binding = module.__dict__[KEY] = Binding(module)
         # Without the module, which the public hook holds weakly: a shallow copy shares the hook and may outlive it.
-        module._register_load_state_dict_pre_hook(functools.partial(_before_loading, binding))  # type: ignore[no-untyped-call]
+        module._register_load_state_dict_pre_hook(functools.partial(_refuse_outside, binding))  # type: ignore[no-untyped-call]
         module.register_load_state_dict_post_hook(_after_loading)  # type: ignore[no-untyped-call]
     return binding
 
 
-def _before_loading(binding: Binding, state: dict[str, Any], prefix: str, *_: Any) -> None:
+def _before_loading(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """By this name the hook is known to models that an older version has pickled."""
+    _refuse_outside(module.__dict__[KEY], state, prefix)
+
+
+def _refuse_outside(binding: Binding, state: dict[str, Any], prefix: str, *_: Any) -> None:
     """Weights outside are refused, before they are copied, where `strict` was asked for."""
     with torch.no_grad():
         for name, p, held in binding.parameters():
@@ -345,6 +350,7 @@ def _after_loading(module: nn.Module, _: Any) -> None:
     outside = []
     with torch.no_grad():
         for name, p, held in binding.parameters():
+            binding.mark(name, p)
             if not p.is_meta and not binding.suspended[name] and held.violation(p) != 0.0:  # NaN too
                 held.project_(p)
                 outside.append((name, held))

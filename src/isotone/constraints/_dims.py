@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -29,7 +30,7 @@ class Along(Constraint):
 
     def for_layer(self, module: nn.Module, name: str) -> Self:
         """With the dimensions over which `module` sums its inputs, for `dim="inputs"`."""
-        if isinstance(self.dim, list):  # what is held can be hashed
+        if isinstance(self.dim, list | range):  # what is held can be hashed
             return dataclasses.replace(self, dim=tuple(self.dim))  # type: ignore[type-var]
         if self.dim != "inputs":
             return self
@@ -73,8 +74,9 @@ def reduced(dim: Dims, ndim: int, where: str) -> tuple[int, ...]:
         )
     if dim is None:
         return tuple(range(-ndim, 0))
-    wanted = tuple(dim) if isinstance(dim, tuple | list) else (dim,)
-    if any(isinstance(each, bool) or not isinstance(each, int) for each in wanted):
+    given: tuple[Any, ...] = tuple(dim) if isinstance(dim, tuple | list | range) else (dim,)
+    wanted = tuple(int(each) for each in given if not isinstance(each, bool) and isinstance(each, Integral))
+    if len(wanted) < len(given):
         raise BadInput(where, f"dim={dim!r} came", "a number, a tuple of them, None, or 'inputs', is right")
     for each in wanted:
         if not -ndim <= each < ndim:

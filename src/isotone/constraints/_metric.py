@@ -46,8 +46,12 @@ def _rmsprop(state: State, group: State) -> Tensor:
     return _root(square.clamp(min=0)) + float(group["eps"])
 
 
+def _wide(value: Tensor) -> Tensor:
+    return value.float() if value.dtype in NARROW else value
+
+
 def _root(square: Tensor) -> Tensor:
-    return (square.float() if square.dtype in NARROW else square).sqrt()
+    return _wide(square).sqrt()
 
 
 # fmt: off
@@ -60,7 +64,7 @@ METRICS: dict[str, Callable[[State, State], Tensor]] = {
     "RAdam":        _radam,
     "Adagrad":      lambda state, group: _root(state["sum"]) + group["eps"],
     "RMSprop":      _rmsprop,
-    "Adamax":       lambda state, group: state["exp_inf"],
+    "Adamax":       lambda state, group: _wide(state["exp_inf"]),
 }
 # fmt: on
 PLAIN = {"SGD", "ASGD"}  # the same step size for all entries

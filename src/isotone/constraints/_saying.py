@@ -104,6 +104,7 @@ def say_orphaned(held: Held) -> None:
     warnings.warn(
         f"A weight that is held in {held.constraint!r} is stepped, and the module in which it was declared is gone: "
         "convert_sync_batchnorm, prepare_qat and the like put another in its place. It is kept inside, but violations "
-        "and constraints_of do not know it. Convert first, and constrain afterwards.",
+        "and constraints_of do not know it. Convert first, and constrain afterwards. To let it go, constrain it where "
+        "it is now, and call remove_constraint.",
         stacklevel=2,
     )

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
-from torch.utils.weak import WeakIdKeyDictionary
 
 from ..errors import BadInput
 from ._base import Constraint
@@ -22,8 +21,6 @@ from ._binding import Binding, Held, bindings, orphaned, orphans
 from ._metric import directed_out, metric_of
 from ._saying import Found, Groups, count_unseen, moves, say_gone, say_it_moves_elsewhere, say_misfit, say_orphaned
 from ._sharded import behind, is_sharded
-
-_adopted: WeakIdKeyDictionary = WeakIdKeyDictionary()  # tensors without their module, once that was said
 
 
 def after_step(optimizer: Optimizer, *_: Any) -> None:
@@ -34,8 +31,8 @@ def after_step(optimizer: Optimizer, *_: Any) -> None:
     groups = {id(p): (p, group) for group in optimizer.param_groups for p in group["params"]}
     with torch.no_grad():
         found, unseen = _stepped(present, groups)
+        adopted = _adopt(optimizer, [groups[key] for key in groups if key not in found]) if alone else []
         _all_put_back(optimizer, groups, found)
-        adopted = _adopt(optimizer, [groups[key] for key in groups if key in alone and key not in found])
     for one in unseen:
         count_unseen(*one)
     for binding in present:
@@ -90,8 +87,7 @@ def _put_back(
     """One tensor, which is projected once however many names lead to it; or put with those that are projected alike."""
     first: Held | None = None
     for binding, name, held in places:
-        if binding.stepped.get(name) != id(p):
-            binding.mark(name, p)
+        binding.mark(name, p)
         binding.stepped[name], binding.unseen[name] = id(p), 0
         if binding.suspended[name]:
             continue
@@ -110,12 +106,12 @@ def _adopt(optimizer: Optimizer, left: list[tuple[Any, dict[str, Any]]]) -> list
     """Put back tensors that are held and whose module is gone; how those are held that nobody has been told of."""
     news = []
     for p, group in left:
-        held = orphaned(p)
-        if held is not None and not is_sharded(p) and moves(p):
-            _enforce(optimizer, group, p, held)
-            if p not in _adopted:
-                _adopted[p] = True
-                news.append(held)
+        mark = orphaned(p)
+        if mark is not None and not is_sharded(p) and moves(p):
+            _enforce(optimizer, group, p, mark.held)
+            if not mark.told:
+                mark.told = True
+                news.append(mark.held)
     return news
 
 

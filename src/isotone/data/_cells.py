@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +27,8 @@ SHORTEST_WORD = 2
 BETWEEN_NAMES = r"[\s;]+"
 # What a list looks like that somebody has written into a cell. Cut at spaces it would give names that no other row has.
 A_LIST = r"^\s*\[|,"
+# A string in quotes, and what may stand after it: a comma, spaces, or the end.
+QUOTED = re.compile(r"""\s*('(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")(?:\s*,\s*|\s+|\s*$)""")
 
 # What pyarrow's cast to float64 takes, without its nan and inf.
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
@@ -206,14 +209,36 @@ def _cut(chunk: Any) -> tuple[Any, Faults]:
 
 
 def _listed(cell: str) -> list[str] | None:
-    """The strings of a list in JSON, or as Python prints one (pandas writes those); None if it is none."""
-    for parse in (json.loads, ast.literal_eval):
+    """The strings of a list in JSON, or as Python or NumPy print one; None if it is none."""
+    cell = cell.strip()
+    if not (cell.startswith("[") and cell.endswith("]")):
+        return None
+    try:
+        found = json.loads(cell)
+    except (ValueError, RecursionError):
+        found = _printed(cell[1:-1])
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        return None
+    try:
+        "".join(found).encode()  # half a surrogate pair is no text
+    except UnicodeEncodeError:
+        return None
+    return found
+
+
+def _printed(inner: str) -> list[str] | None:
+    """Strings in quotes, with commas between them as Python prints a list, or with spaces as NumPy does."""
+    found, at = [], 0
+    while at < len(inner):
+        one = QUOTED.match(inner, at)
+        if one is None:
+            return None
         try:
-            found = parse(cell.strip())
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            continue
-        return found if isinstance(found, list) and all(isinstance(name, str) for name in found) else None
-    return None
+            found.append(str(ast.literal_eval(one[1])) if "\\" in one[1] else one[1][1:-1])
+        except (ValueError, SyntaxError):
+            return None
+        at = one.end()
+    return found
 
 
 def _nothing(first: int, chunk: Any, reason: str) -> tuple[Bag, Faults]:

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from ..errors import BadInput, NoMatch
 from ._cells import is_text, numbers
+from ._svmlight import SIGNED
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_TRUTH = {"true": 1.0, "false": 0.0}
 # Words that can only mean the class to detect. "s" is the suspicious class of DREBIN-215 and DefenseDroid.
 POSITIVE = frozenset({"spam", "malware", "malicious", "bad", "positive", "1", "true", "yes", "s"})
 
@@ -49,7 +51,7 @@ def labels_of(
     where = f"label {label!r}"
     text = is_text(table[label])
     values = _texts(where, column) if text else _numbers(where, table[label])
-    if text and (plain := _plain_numbers(values)) is not None:
+    if text and (plain := _plain_numbers(values)) is not None and (positive or np.isin(plain, (0, 1)).all()):
         values, text = plain, False
     classes, codes = np.unique(values, return_inverse=True)
     shown = ", ".join(repr(str(c)) if text else f"{c:g}" for c in classes[:4]) + (", ..." if len(classes) > 4 else "")
@@ -71,6 +73,8 @@ def words_of(table: pa.Table, label: str, labels: NDArray[np.int64]) -> tuple[st
     >>> words_of(pa.table({"class": ["ham", " spam"]}), "class", np.array([0, 1]))
     ('spam', 'ham')
     """
+    if SIGNED in (table.schema.metadata or {}):
+        return "1", "-1"
     bad, other = (table[label][int(np.flatnonzero(labels == value)[0])].as_py() for value in (1, 0))
     return _word(bad), _word(other)
 
@@ -95,9 +99,9 @@ def _numbers(where: str, column: Any) -> NDArray[Any]:
 
 
 def _plain_numbers(values: NDArray[Any]) -> NDArray[np.float64] | None:
-    """Words that are all numbers, as numbers: a label is 1 in one file and 1.0 in the next."""
+    """Words that are all numbers, as numbers: a label is 1 in one file and 1.0 in the next, or True."""
     try:
-        found = values.astype(np.float64)
+        found = np.array([_TRUTH.get(word.lower(), word) for word in values], dtype=np.float64)
     except ValueError:
         return None
     return found if np.isfinite(found).all() else None
@@ -114,6 +118,8 @@ def _known(where: str, classes: list[Any], positive: str, negative: str, text: b
         return [c for c in classes if c == word or (fold and c.casefold() == word.casefold())]
 
     bad, benign = among(positive), among(negative)
+    if negative == "-1" and not text:  # an SVMlight file that was read whole has 0 in its place
+        benign = [*benign, *_numeric(classes, "0")]
     if strange := [c for c in classes if c not in bad and c not in benign]:
         came = repr(str(strange[0])) if text else f"{strange[0]:g}"
         right = f"{positive!r} (bad) or {negative!r} is right, as in training"
@@ -150,9 +156,8 @@ def _positive(where: str, classes: list[Any], positive: str | None, text: bool, 
 
 
 def _numeric(classes: list[Any], positive: str) -> list[Any]:
-    words = {"true": 1.0, "false": 0.0}
     try:
-        wanted = words.get(positive.strip().lower())
+        wanted = _TRUTH.get(positive.strip().lower())
         wanted = float(positive) if wanted is None else wanted
     except ValueError:
         return []

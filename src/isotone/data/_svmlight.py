@@ -13,6 +13,7 @@ import gzip
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -28,6 +29,9 @@ ROWS = 4096
 # More columns than this are no table of numbers; as lists of names they may be as many as they like.
 MOST_COLUMNS = 20_000
 _OWN = re.compile(r"f(0|[1-9][0-9]{0,17})")
+
+
+SIGNED = b"isotone.signed"  # in the metadata of a table whose labels were -1 and 1, and are 0 and 1
 
 
 class _Parsed(NamedTuple):
@@ -57,12 +61,15 @@ def svmlight_blocks(path: Path, rows: int | None, columns: Iterable[str] | None)
         if name not in (LABEL, NAMES):
             known.index(name)  # what is no feature is said before a row is read
     if rows is None or wanted is None:
-        whole = _signed(_joined(list(_parsed(path, ROWS))))
-        yield _block(0, whole, known, _all_columns(path, whole, known) if wanted is None else wanted)
+        came = _joined(list(_parsed(path, ROWS)))
+        whole = _signed(came)
+        block = _block(0, whole, known, _all_columns(path, whole, known) if wanted is None else wanted)
+        # Blocks keep -1: a few rows do not show whether it is a label or says that there is none. Training does.
+        yield block if whole is came else replace(block, table=block.table.replace_schema_metadata({SIGNED: "yes"}))
         return
     first = 0
     for part in _parsed(path, rows):
-        yield _block(first, _signed(part), known, wanted)
+        yield _block(first, part, known, wanted)
         first += len(part.labels)
 
 

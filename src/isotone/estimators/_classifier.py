@@ -224,7 +224,8 @@ class MonotoneClassifier(ClassifierMixin, MonotoneEstimator):  # type: ignore[mi
 
 def _levels(y: Any) -> list[Any] | None:
     """The order of an ordered Categorical; None of all else."""
-    kind: Any = getattr(y, "dtype", None)
+    column = y.iloc[:, 0] if getattr(y, "ndim", 0) == 2 and hasattr(y, "iloc") and y.shape[1] == 1 else y
+    kind: Any = getattr(column, "dtype", None)
     return list(kind.categories) if getattr(kind, "ordered", False) else None
 
 
