@@ -202,6 +202,7 @@ def test_the_target_of_a_row_of_weight_zero_is_nothing():
     assert np.array_equal(there.predict(X), gone.predict(X))
 
 
+@pytest.mark.slow
 def test_columns_that_reach_across_all_of_float32_are_learnt_and_proved():
     X = np.random.default_rng(0).random((300, 2))
     X[:, 0] = np.where(X[:, 0] > 0.5, 1e308, -2e38)

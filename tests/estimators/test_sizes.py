@@ -22,6 +22,7 @@ def size_of(model):
     return tuple(model.network_.arguments["hidden"]), model.n_iter_
 
 
+@pytest.mark.slow
 def test_weights_repetitions_and_orders_choose_the_same_size_and_network():
     weight = np.random.default_rng(0).integers(0, 4, len(X))
     counts = weight > 0
