@@ -242,6 +242,30 @@ def fsdp2_state_dict(rank: int, world: int) -> None:
     assert_inside(net)
 
 
+def fsdp2_is_converted_between_steps(rank: int, world: int) -> None:
+    """torch swaps the tensors of shards, and refuses to where one of them is referred to weakly."""
+    net = side()
+    constrain(net, "*.weight", MaxNorm(0.5, dim=0))
+    constrain(net, "*.bias", NonNegative())
+    shard(net)
+    train(net, sgd(net.parameters()))
+    net.double()
+    assert {p.dtype for p in net.parameters()} == {torch.float64}
+    assert_inside(net)
+    with torch.device("meta"):
+        empty = side()
+    shard(empty)
+    constrain(empty, "*.weight", NonNegative())
+    empty.to_empty(device="cpu")
+    with torch.no_grad():
+        for p in empty.parameters():
+            p.fill_(-1.0)
+    isotone.project_(empty)
+    assert_inside(empty)
+    train(empty, sgd(empty.parameters()))
+    assert_inside(empty)
+
+
 def fsdp2_checkpoint_from_one_process(rank: int, world: int) -> None:
     from torch.distributed.checkpoint.state_dict import (  # noqa: PLC0415
         StateDictOptions,
@@ -557,6 +581,7 @@ def checks() -> Iterator[tuple[str, int, Check]]:
     yield "ddp, held after", 2, part(ddp, first="wrap")
     for check in (
         fsdp2_state_dict,
+        fsdp2_is_converted_between_steps,
         fsdp2_checkpoint_from_one_process,
         fsdp2_frozen_weights_are_never_touched,
         fsdp2_violations_are_the_same_everywhere,
