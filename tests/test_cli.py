@@ -539,6 +539,7 @@ def test_a_wrong_command_line_is_answered_by_its_usage(run, arguments, said):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_scores_and_fails_in_the_same_words(model, data, tmp_path):
     ran = real("score", model, data, capture_output=True)
     assert ran.returncode == 0, ran.stderr

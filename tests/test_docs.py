@@ -58,7 +58,17 @@ def run(page: Path, found: list[tuple[int, str]]) -> None:
         exec(compile("\n" * line + block, str(page), "exec"), names)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in PLANS], ids=lambda page: page.name)
+LONG = {"scorecard.md"}  # a fifth of a minute
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.name, marks=pytest.mark.slow if page.name in LONG else ())
+        for page in PAGES
+        if page.name not in PLANS
+    ],
+)
 def test_its_python_runs(page):
     run(page, blocks(page))
 

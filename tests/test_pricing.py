@@ -85,6 +85,7 @@ def test_directions_that_hold_warn_seldom():
     assert warned == 0
 
 
+@pytest.mark.slow
 def test_classes_frames_weights_and_groups():
     X = pd.DataFrame(rows(), columns=["debt", "income", "age"])
     X["home"] = pd.Categorical(np.where(X["age"] > 0, "own", "rent"))

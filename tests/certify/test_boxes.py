@@ -95,7 +95,7 @@ def known(name, seed=0):
     return model, evaluator(model)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.sampled_from(sorted(NETS)), st.integers(0, 10**6))
 def test_bounds_enclose_the_gradients_that_autograd_sees(name, seed):
     encloses(*known(name), seed)

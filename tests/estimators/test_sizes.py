@@ -64,6 +64,7 @@ def test_noisy_ratings_of_a_line_are_fitted_by_a_line_as_least_squares_does_and_
     assert model.certify().verdict.name == "PROVED"
 
 
+@pytest.mark.slow
 def test_layers_that_are_said_are_no_line():
     rng = np.random.default_rng(0)
     rows = rng.integers(0, 5, size=(300, 3)).astype(float)
@@ -78,6 +79,7 @@ def test_what_is_said_is_not_chosen():
     assert size_of(model) == ((5,), 160)
 
 
+@pytest.mark.slow
 def test_training_goes_on_as_it_was_chosen_also_from_a_folder(tmp_path):
     rng = np.random.default_rng(0)
     rows, noise = rng.random((150, 3)), rng.normal(size=150)

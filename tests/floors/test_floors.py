@@ -115,6 +115,7 @@ def test_a_sum_without_a_middle_is_not_proved(fitted):
     assert floor.prove().verdict is Verdict.UNKNOWN
 
 
+@pytest.mark.slow
 def test_a_sum_of_parts_with_other_directions_is_not_proved():
     X, y = rows_of(0)
     parts = [AdditiveFloor(strength=1.0).fit(X, y, (way,) * 6) for way in (1, -1)]
