@@ -102,6 +102,8 @@ def test_the_whole_way(tmp_path, run, way):
     assert "train monotone network, seed 0" in err
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "model"])  # no checkpoint is left
 
+    code, _, err = run("score", place, rows, "--csv", "--reasons")
+    assert (code, "--reasons are in JSON lines" in err) == (2, True)
     code, out, err = run("score", place, rows, "--csv")
     assert code == 0
     scored = list(csv.DictReader(out.splitlines()))

@@ -221,6 +221,16 @@ def test_facts_make_a_report(world):
     assert "Small" in render(facts)
 
 
+def test_attacks_that_show_nothing_are_said_to_show_nothing():
+    found, compared = prepared("names only"), both("names only")
+    certificate = certificate_of(compared[0].judged[0].scorer.network, found.material.directions)
+    unharmed = [replace(one, additions=-one.additions.ne(0).long()) for one in compared[1].judged[0].attacks]
+    weak = replace(compared[1], judged=(replace(compared[1].judged[0], attacks=tuple(unharmed)),))
+    for other, said in ((compared[1], False), (weak, True)):
+        facts = facts_of(found, [compared[0], other], certificate, (0,), name="small", title="Small")
+        assert ("is no evidence" in facts["summary"]) is said
+
+
 def test_only_a_proof_speaks_of_whatever_is_added():
     found, compared = prepared("names only"), both("names only")
     said = {}

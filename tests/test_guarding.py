@@ -166,6 +166,10 @@ def test_the_certificate_of_a_folder_is_checked_and_void_for_another(tmp_path, f
     other = calibrate(folder, data, 0.05).folder.save(tmp_path / "other")
     code, out, _ = certified(other, "--check", proof)
     assert (code, out.startswith("VOID"), "thresholds is another" in out) == (1, True, True)
+    edited = tmp_path / "edited.json"
+    edited.write_text(json.dumps({**json.loads(proof.read_text()), "reason": "whatever is removed, too"}))
+    code, out, _ = certified(place, "--check", edited)
+    assert (code, "it says another thing than is proved" in out) == (1, True)
     code, _, err = certified(place, "--check", place / MODEL)
     assert (code, "it is no certificate of such a folder" in err) == (2, True)
 

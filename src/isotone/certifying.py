@@ -224,6 +224,13 @@ def _parts(target: str) -> dict[str, str]:
     return dict(ByteFolder.load(target).parts() if holds_bytes(target) else load(target).parts())
 
 
+def _without_versions(said: Any) -> Any:
+    """What a certificate says but for the versions and the search of what made it, which may be others."""
+    if isinstance(said, dict):
+        return {key: _without_versions(value) for key, value in said.items() if key not in ("torch", "rules", "search")}
+    return [_without_versions(one) for one in said] if isinstance(said, list) else said
+
+
 def check_folder(path: Path, target: str, proof: ByteCertificate | FloorProof) -> tuple[str, bool]:
     """Whether the certificate of such a folder still holds: the same in it, and the proof made again, in words.
 
@@ -240,6 +247,9 @@ def check_folder(path: Path, target: str, proof: ByteCertificate | FloorProof) -
         raise BadInput(str(path), "it is no certificate of such a folder", right) from None
     now = _parts(target)
     differs = [f"  differs: {part} is another" for part in now if before.get(part) != now[part]]
+    said = {key: value for key, value in held.items() if key not in ("factory", "covers")}
+    if _without_versions(said) != _without_versions(json.loads(json.dumps(proof.to_dict()))):
+        differs.append("  differs: it says another thing than is proved")
     if verdict != Verdict.PROVED.value:
         differs.append(f"  differs: it says {verdict.upper()}, so there is no proof to run again")
     holds = not differs and proof.verdict is Verdict.PROVED

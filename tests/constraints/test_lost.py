@@ -164,8 +164,10 @@ def test_a_module_that_calls_something_else_its_padding_is_held_as_any():
 
 def test_a_model_of_an_older_version_loads():
     model = layer()
-    constrain(model, "weight", NonNegative())
+    constrain(model, "weight", NonNegative(), strict=True)
     _declaring._before_loading(model, model.state_dict(), "")
+    with pytest.raises(BadInput, match="is 1 outside"):
+        _declaring._before_loading(model, {"weight": -torch.ones(3, 4)}, "")
 
 
 def test_a_model_that_died_leaves_nothing_behind_for_its_successors():

@@ -49,7 +49,7 @@ def bca(
 
     def run(ways: Relaxed) -> None:
         u = ways.start()
-        for _ in range(_most(budget, moves)):
+        for _ in range(ways.search.most):
             if not len(ways):
                 return
             best = _flips(ways, u).argmax(1, keepdim=True)
@@ -78,7 +78,7 @@ def grosse(
 
     def run(ways: Relaxed) -> None:
         u = ways.start()
-        for _ in range(_most(budget, moves)):
+        for _ in range(ways.search.most):
             if not len(ways):
                 return
             value, best = torch.where(u > 0, 0.0, ways.gain(u)).max(1, keepdim=True)
@@ -188,10 +188,6 @@ def _by_signs(search: Search, cuts: Tensor, length: float, progress: Progress | 
                 ways, (u,) = ways.left(u)
 
     return _in_parts(search, run, progress)
-
-
-def _most(budget: int | None, moves: Moves) -> int:
-    return moves.features if budget is None else min(budget, moves.features)
 
 
 def _flips(ways: Relaxed, u: Tensor) -> Tensor:

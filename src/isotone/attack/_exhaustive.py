@@ -64,7 +64,7 @@ def exhaustive(
     for row in range(len(search.victims)):
         free = counts[row].nonzero().flatten().tolist()
         ends = {j: _ends(search, row, j, int(counts[row, j])) for j in free}
-        for size in range(1, min(len(free), len(free) if search.budget is None else search.budget) + 1):
+        for size in range(1, min(len(free), search.most) + 1):
             subsets = [one for some in itertools.combinations(free, size) for one in _stopped(some, ends)]
             _search_subsets(search, row, *zip(*subsets, strict=True))
             if bool(search.evaded[row]):

@@ -153,7 +153,7 @@ def _projected(search: Search, strides: tuple[Stride, ...], steps: int, progress
 
 def _walk(ways: Relaxed, strides: tuple[Stride, ...], steps: int) -> None:
     search, u = ways.search, ways.start()
-    most = search.moves.features if search.budget is None else search.budget
+    most = search.most
     for _ in range(steps):
         if not len(ways):
             return

@@ -103,6 +103,12 @@ class Search:
         """Shape (victims,), bool."""
         return self.fewest > 0
 
+    @property
+    def most(self) -> int:
+        """How many additions a row may have at all."""
+        features = self.moves.features
+        return features if self.budget is None else min(self.budget, features)
+
     def everyone(self) -> Tensor:
         """The number of every victim, as `rows` of the other methods."""
         return torch.arange(len(self.victims), device=self.x.device)

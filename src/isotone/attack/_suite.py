@@ -65,7 +65,7 @@ SUITE: dict[str, Row] = {
     "dfgsm":            Row(lambda g, p: dfgsm(*g.common, progress=p),                                         GRADIENT),
     "pgd_l1":           Row(lambda g, p: pgd_l1(*g.common, g.budget, progress=p),                              GRADIENT),
     "pgd_l2":           Row(lambda g, p: pgd_l2(*g.common, g.budget, progress=p),                              GRADIENT),
-    "pgd_linf":         Row(lambda g, p: pgd_linf(*g.common, g.budget, progress=p),                              GRADIENT),
+    "pgd_linf":         Row(lambda g, p: pgd_linf(*g.common, g.budget, progress=p),                            GRADIENT),
     "stepwise_max":     Row(lambda g, p: stepwise_max(*g.common, g.budget, progress=p),                        GRADIENT),
     "random":           Row(lambda g, p: random_additions(*g.common, seed=g.seed, progress=p),                 ""),
     "dictionary_words": Row(lambda g, p: dictionary_words(*g.common, seed=g.seed, progress=p),                 ""),
